@@ -1,0 +1,81 @@
+# AG News from scratch. Two commands matter: `make run` and `make test`.
+#
+#   make run  [DATA=ag_news|newsbriefs|<folder>] [CHAPTER="1 3"]   execute the course, see build/
+#   make test [LANE=classroom|modern]                              all tests, every notebook too
+#   make lab                                                       JupyterLab on notebooks/
+#   make data                                                      download AG News (31 MB)
+#
+# For whoever edits the course: notebooks, record, sync, refresh, lint, bench, publish, lock.
+
+PYTHON ?= python3.11
+LANE ?= classroom
+DATA ?=
+CHAPTER ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+VENV_classroom := .venv
+VENV_modern := .venv-modern
+VENV := $(VENV_$(LANE))
+ifeq ($(VENV),)
+$(error LANE=$(LANE): expected classroom or modern)
+endif
+READY := $(VENV)/ready
+BIN := $(VENV)/bin
+COURSE := $(BIN)/python -m tools.course
+DATA_OPTION := $(if $(DATA),--data $(DATA))
+
+.PHONY: run test lab data notebooks record sync refresh lint format bench publish lock environment
+.DEFAULT_GOAL := run
+
+environment: $(READY)
+
+# The stamp is written last, so that an installation that broke off is taken up again.
+$(READY): requirements/$(LANE).txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements/$(LANE).txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+run: $(READY)
+	$(COURSE) run $(DATA_OPTION) $(CHAPTER)
+
+test: $(READY)
+	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env \
+	    --nbval-cell-timeout 600 --numprocesses auto --maxprocesses 4 --dist loadscope
+
+lab: $(READY)
+	$(BIN)/python -m jupyterlab notebooks
+
+data: $(READY)
+	$(BIN)/python -m agnews_utils.download
+
+notebooks: $(READY)
+	$(COURSE) build $(DATA_OPTION) $(CHAPTER)
+
+record: $(READY)
+	$(COURSE) record $(DATA_OPTION) $(CHAPTER)
+
+sync: $(READY)
+	$(COURSE) sync $(CHAPTER)
+
+refresh: $(READY)
+	$(COURSE) refresh
+
+lint: $(READY)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check agnews_utils tools tests benchmarks
+
+format: $(READY)
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format agnews_utils tools tests benchmarks
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(DATA_OPTION)
+
+publish: $(READY)
+	$(COURSE) publish "$(REPO)"
+
+lock: $(READY)
+	$(BIN)/python -m tools.lock
+	$(BIN)/python -m tools.environment

@@ -1,0 +1,208 @@
+"""Figures of the course: one palette, one style, small helpers that return the Axes.
+
+Every helper takes an optional ``ax`` and returns it, so that a notebook can change what it draws
+and a test can read titles, labels and data from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+
+CLASS_COLORS = {
+    "World": "#0072B2",
+    "Sports": "#E69F00",
+    "Business": "#009E73",
+    "Sci/Tech": "#CC79A7",
+}
+"""One color a class in every chapter: from the palette of Okabe and Ito (2008), which readers
+with the common kinds of color blindness can tell apart."""
+
+GREY = "#7F7F7F"
+
+
+def use_course_style() -> None:
+    """Set the style of all figures: readable at the width of a notebook, no frame on top."""
+    sns.set_theme(style="whitegrid", palette=list(CLASS_COLORS.values()))
+    plt.rcParams.update(
+        {
+            "figure.figsize": (8.0, 4.0),
+            "figure.dpi": 100,
+            "savefig.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "axes.titlesize": 12,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.labelsize": 10.5,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+        }
+    )
+
+
+def new_axes(ax: Axes | None = None, width: float = 8.0, height: float = 4.0) -> Axes:
+    """Return ``ax``, or the Axes of a new figure of ``width`` by ``height`` inches."""
+    return ax if ax is not None else plt.subplots(figsize=(width, height))[1]
+
+
+def label_axes(ax: Axes, title: str, x: str, y: str) -> Axes:
+    """Set the title (state the finding, not the topic) and both axis labels (with units)."""
+    ax.set_title(title)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    return ax
+
+
+def bars(
+    values: Mapping[str, float],
+    title: str,
+    x: str,
+    y: str = "",
+    colors: Mapping[str, str] | str = GREY,
+    number_format: str = "{:,.0f}",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw horizontal bars, the first on top, each with its value written at its end.
+
+    Parameters
+    ----------
+    values
+        Label of the bar -> length.
+    title, x, y
+        Texts of title and axes.
+    colors
+        One color for all bars, or label -> color (missing labels are grey).
+    number_format
+        How the value at the end of a bar is written.
+    ax
+        Axes to draw on; a new figure without it.
+    """
+    ax = new_axes(ax, height=0.9 + 0.36 * len(values))
+    labels = list(values)
+    palette = [colors if isinstance(colors, str) else colors.get(name, GREY) for name in labels]
+    drawn = ax.barh(labels, [values[name] for name in labels], color=palette)
+    ax.bar_label(drawn, [number_format.format(values[name]) for name in labels], padding=3)
+    ax.invert_yaxis()
+    ax.margins(x=0.12)
+    ax.grid(axis="y", visible=False)
+    return label_axes(ax, title, x, y)
+
+
+def length_histograms(
+    lengths: Sequence[int] | np.ndarray,
+    classes: Sequence[str],
+    title: str,
+    x: str = "words per article (title and description)",
+    longest: int = 80,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the distribution of document lengths, one line a class.
+
+    Parameters
+    ----------
+    lengths
+        Number of words of each document, shape ``(documents,)``.
+    classes
+        Class name of each document, shape ``(documents,)``.
+    title, x
+        Texts of title and horizontal axis.
+    longest
+        The horizontal axis ends here; longer documents are counted in the last bin.
+    ax
+        Axes to draw on; a new figure without it.
+    """
+    ax = new_axes(ax)
+    clipped = np.minimum(np.asarray(lengths), longest)
+    sns.histplot(
+        x=clipped,
+        hue=np.asarray(classes),
+        hue_order=[name for name in CLASS_COLORS if name in set(classes)],
+        palette=CLASS_COLORS,
+        element="step",
+        fill=False,
+        stat="percent",
+        common_norm=False,
+        binwidth=2,
+        ax=ax,
+    )
+    return label_axes(ax, title, x, "share of the class (%)")
+
+
+def scatter_by_class(
+    points: np.ndarray,
+    classes: Sequence[str],
+    title: str,
+    x: str,
+    y: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw documents as dots, shape ``(documents, 2)``, one color a class.
+
+    The order of drawing is mixed, so that no class hides the others.
+    """
+    ax = new_axes(ax, height=5.5)
+    names = np.asarray(classes)
+    order = np.random.default_rng(0).permutation(len(names))
+    colors = np.array([CLASS_COLORS[name] for name in names])
+    ax.scatter(*points[order].T, c=colors[order], s=5, alpha=0.5, linewidths=0)
+    for name, color in CLASS_COLORS.items():
+        ax.scatter([], [], color=color, s=30, label=name)
+    ax.legend(loc="best")
+    return label_axes(ax, title, x, y)
+
+
+def marking_words(scores: Mapping[str, Mapping[str, float]], title: str, x: str) -> np.ndarray:
+    """Draw the words that mark each class, one panel a class.
+
+    Parameters
+    ----------
+    scores
+        Class name -> word -> score, best first.
+    title, x
+        Title of the whole figure and label of the horizontal axes.
+
+    Returns
+    -------
+    Array of Axes, shape ``(classes,)``.
+    """
+    tallest = max(len(words) for words in scores.values())
+    figure, axes = plt.subplots(1, len(scores), figsize=(11, 0.8 + 0.27 * tallest))
+    axes = np.atleast_1d(axes)
+    for ax, (name, words) in zip(axes, scores.items(), strict=True):
+        ax.barh(list(words), list(words.values()), color=CLASS_COLORS.get(name, GREY))
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        label_axes(ax, name, x, "")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return axes
+
+
+def intervals(
+    estimates: Mapping[str, tuple[float, float, float]],
+    title: str,
+    x: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw point estimates with their intervals, one row each, the first on top.
+
+    Parameters
+    ----------
+    estimates
+        Label -> (low, estimate, high).
+    title, x
+        Texts of title and horizontal axis.
+    ax
+        Axes to draw on; a new figure without it.
+    """
+    ax = new_axes(ax, height=0.9 + 0.38 * len(estimates))
+    for row, (low, middle, high) in enumerate(estimates.values()):
+        ax.plot([low, high], [row, row], color=CLASS_COLORS["World"], linewidth=2)
+        ax.plot(middle, row, "o", color=CLASS_COLORS["World"])
+    ax.set_yticks(range(len(estimates)), list(estimates))
+    ax.set_ylim(len(estimates) - 0.5, -0.5)
+    return label_axes(ax, title, x, "")

@@ -1,0 +1,232 @@
+"""What every chapter needs before it starts and after it ends: threads, seeds, device, results.
+
+The setup cell of every notebook calls :func:`start`; the last code cell calls :func:`record`.
+This module imports torch only when a function needs it, so that chapters without torch start fast.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from agnews_utils.data import News
+
+RECORD_VARIABLE = "AGNEWS_RECORD"
+"""Environment variable: the folder into which :func:`record` writes; unset, nothing is written."""
+
+THREADS_VARIABLE = "AGNEWS_THREADS"
+"""Environment variable: how many threads numerical libraries may use (default: at most 4)."""
+
+DEVICE_VARIABLE = "AGNEWS_DEVICE"
+"""Environment variable: ``cpu`` or ``cuda``; unset, a GPU is used where there is one."""
+
+_PACKAGES_TO_NAME = ("agnews-utils", "numpy", "pandas", "scikit-learn", "torch", "transformers")
+
+
+def start(seed: int = 42, in_colab: bool = False, use_ag_news: bool = False) -> None:
+    """Prepare a notebook: cap the threads, seed the generators, set the look of the figures.
+
+    Threads are capped because a class shares its machines, and because a measured time means
+    little when the number of cores is unknown. One line tells what the notebook runs on.
+
+    Parameters
+    ----------
+    seed
+        For ``random`` and NumPy. Chapters with torch call :func:`seed_everything` themselves.
+    in_colab
+        On Colab, where the data do not come with a checkout: offer AG News.
+    use_ag_news
+        On Colab: download AG News now.
+    """
+    threads = os.environ.get(THREADS_VARIABLE) or str(min(4, os.cpu_count() or 1))
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)
+    from agnews_utils import plots
+
+    plots.use_course_style()
+    print(
+        f"agnews_utils {_version('agnews-utils')} on Python {platform.python_version()}, "
+        f"at most {os.environ['OMP_NUM_THREADS']} threads"
+    )
+    if in_colab and use_ag_news:
+        from agnews_utils.data import download_ag_news
+
+        download_ag_news()
+    elif in_colab:
+        print(
+            "This notebook runs on the small News Briefs corpus unless AG News was downloaded. "
+            "For the full AG News set USE_AG_NEWS = True in this cell and run it again."
+        )
+
+
+def seed_everything(seed: int = 42) -> None:
+    """Seed ``random``, NumPy and torch (CPU and every GPU)."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def pick_device() -> torch.device:
+    """Return the device to compute on: what ``AGNEWS_DEVICE`` names, else a GPU, else the CPU.
+
+    Raises
+    ------
+    RuntimeError
+        If ``AGNEWS_DEVICE`` asks for a GPU and torch sees none.
+    """
+    import torch
+
+    wanted = os.environ.get(DEVICE_VARIABLE, "")
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"{DEVICE_VARIABLE}={wanted} asks for a GPU, but torch {torch.__version__} sees none. "
+            f"Unset {DEVICE_VARIABLE}, or install a torch build with CUDA on a machine with a GPU."
+        )
+    if wanted:
+        return torch.device(wanted)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def record(
+    run: str,
+    news: News,
+    metrics: Mapping[str, Any],
+    headline: str,
+    seed: int | None = None,
+    cpu_seconds: float | None = None,
+    folder: Path | str | None = None,
+) -> None:
+    """Print a run's headline and write its metrics to ``<folder>/<run>.<data>.json``.
+
+    The file holds all that the metrics depend on: the code version, the data's name, row counts and MD5, the versions of the
+    packages, the device, the seed, the CPU seconds and the metrics. The course's prose and tables
+    take their numbers from these files.
+
+    Parameters
+    ----------
+    run
+        Name of the run, such as ``"exploration"``.
+    news
+        The data that the metrics were measured on.
+    metrics
+        Plain numbers, strings, lists and mappings. NumPy scalars and arrays are converted.
+    headline
+        One short phrase for the table that ``make run`` prints.
+    seed
+        The seed of the run, if one matters.
+    cpu_seconds
+        CPU time of the run in seconds; by default that of this process so far.
+    folder
+        Where to write; by default the folder in ``AGNEWS_RECORD``. With neither, nothing is
+        written: a reader's own experiments never change the course's results.
+
+    Raises
+    ------
+    ValueError
+        If a metric is not finite or cannot be stored as JSON; the message names it.
+    """
+    print(headline)
+    target_folder = folder or os.environ.get(RECORD_VARIABLE)
+    if not target_folder:
+        return
+    plain = {name: _plain(value, name) for name, value in metrics.items()}
+    content = {
+        "run": run,
+        "headline": headline,
+        "data": {
+            "name": news.name,
+            "description": news.description,
+            "rows": {"train": len(news.train), "test": len(news.test)},
+            "md5": dict(news.md5),
+        },
+        "date": date.today().isoformat(),
+        "commit": code_version(),
+        "environment": environment(),
+        "seed": seed,
+        "cpu_seconds": round(time.process_time() if cpu_seconds is None else cpu_seconds, 1),
+        "metrics": plain,
+    }
+    target = Path(target_folder) / f"{run}.{news.name}.json"
+    write_text(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that a reader never sees half of it: a temporary file, then a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)
+
+
+def environment() -> dict[str, str]:
+    """Return the versions of Python and the main packages, and the device."""
+    versions = {"python": platform.python_version(), "system": platform.system()}
+    versions |= {name: _version(name) for name in _PACKAGES_TO_NAME}
+    torch = sys.modules.get("torch")
+    on_gpu = torch is not None and torch.cuda.is_available() and pick_device().type == "cuda"
+    versions["device"] = torch.cuda.get_device_name() if on_gpu else "cpu"
+    return versions
+
+
+def code_version() -> str:
+    """Return the short commit hash, with ``+changes`` if package or chapters differ from it."""
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short", "HEAD")
+        changes = git("status", "--porcelain", "--", "agnews_utils", "chapters")
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {_version('agnews-utils')}"
+    return commit + ("+changes" if changes else "")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Turn a metric into what JSON can hold; floats keep six significant digits."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{name}.{key}") for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{name}[{position}]") for position, item in enumerate(value)]
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"metric {name!r} is {value}: expected a finite number")
+        return float(f"{value:.6g}")
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    raise ValueError(
+        f"metric {name!r} is a {type(value).__name__}: expected numbers, text, lists or mappings"
+    )

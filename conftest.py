@@ -1,0 +1,46 @@
+"""Set-up of all tests: offline, on News Briefs, threads capped, and nbval's known gaps closed."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+OFFLINE = ROOT / "tests" / "offline"
+
+# Kernels inherit the environment, so what holds here holds in every notebook.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["AGNEWS_DATA"] = "newsbriefs"
+os.environ.setdefault("AGNEWS_THREADS", "2")
+os.environ.pop("AGNEWS_RECORD", None)
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+
+if "agnews_offline_guard" not in sys.modules:
+    spec = importlib.util.spec_from_file_location(
+        "agnews_offline_guard", OFFLINE / "sitecustomize.py"
+    )
+    guard = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = guard
+    spec.loader.exec_module(guard)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Fail a notebook cell that is tagged raises-exception and raises nothing; nbval passes it."""
+    result = yield
+    cell = getattr(item, "cell", None)
+    if cell is not None and "raises-exception" in cell.metadata.get("tags", []):
+        raised = [out for out in item.test_outputs or [] if out.output_type == "error"]
+        if not raised:
+            pytest.fail(f"tagged raises-exception, but nothing was raised:\n{cell.source}", False)
+    return result
+
+
+def pytest_report_header(config):
+    """Say what the notebooks run on."""
+    return f"agnews: notebooks on {os.environ['AGNEWS_DATA']}, network refused except loopback"

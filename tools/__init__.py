@@ -1,0 +1,1 @@
+"""Tools that build, execute and check the course; not part of the installed package."""

@@ -1,0 +1,196 @@
+"""The course's command: ``python -m tools.course build|run|record|refresh|publish|sync``.
+
+The Makefile calls it; on a machine without make, call it yourself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+from agnews_utils.runtime import write_text
+from tools import readme, sync
+from tools.chapters import (
+    ROOT,
+    Chapter,
+    compose,
+    read_chapters,
+    read_notebook,
+    write_notebook,
+)
+from tools.execute import Outcome, execute
+from tools.results import Results, read_results
+
+RESULTS = ROOT / "results"
+BUILD = ROOT / "build"
+REPOSITORY_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$")
+
+
+def build(chapters: list[Chapter], data: str | None) -> list[Outcome]:
+    """Execute chapters, store their results in ``results/`` and the notebooks with outputs.
+
+    A chapter that fails leaves its stored notebook as it was.
+    """
+    everything = read_chapters()
+    outcomes = []
+    for chapter in chapters:
+        notebook = _without_results(chapter, everything)
+        outcomes.append(execute(chapter, notebook, data, record=RESULTS))
+        if outcomes[-1].error is None:
+            filled = compose(chapter, read_results(RESULTS), everything)
+            write_notebook(_take_outputs(filled, notebook), chapter.notebook_path)
+    _refresh_others(chapters)
+    return outcomes
+
+
+def record(chapters: list[Chapter], data: str | None) -> list[Outcome]:
+    """Execute chapters and store their results only; the notebooks stay as they are."""
+    everything = read_chapters()
+    outcomes = [execute(c, _without_results(c, everything), data, RESULTS) for c in chapters]
+    refresh()
+    return outcomes
+
+
+def run(chapters: list[Chapter], data: str | None) -> list[Outcome]:
+    """Execute chapters into ``build/``: notebooks, HTML pages and results of this run."""
+    from nbconvert import HTMLExporter
+
+    everything, outcomes = read_chapters(), []
+    for chapter in chapters:
+        notebook = compose(chapter, read_results(RESULTS), everything)
+        outcomes.append(execute(chapter, notebook, data, record=BUILD / "results"))
+        write_notebook(notebook, BUILD / "notebooks" / f"{chapter.name}.ipynb")
+        page, _ = HTMLExporter(exclude_input_prompt=True).from_notebook_node(notebook)
+        write_text(BUILD / "html" / f"{chapter.name}.html", page)
+    return outcomes
+
+
+def refresh() -> None:
+    """Fill the present results into notebooks and README; no code is executed.
+
+    Outputs of code cells whose source has not changed are kept, the others are dropped (and a
+    test then asks for an execution).
+    """
+    _refresh_others([])
+
+
+def _refresh_others(done: list[Chapter]) -> None:
+    chapters, results = read_chapters(), read_results(RESULTS)
+    names = {chapter.name for chapter in done}
+    for chapter in chapters:
+        if chapter.notebook_path.exists() and (chapter.name not in names):
+            stored = read_notebook(chapter.notebook_path)
+            filled = compose(chapter, results, chapters)
+            write_notebook(_take_outputs(filled, stored), chapter.notebook_path)
+    readme.update(chapters, results)
+
+
+def publish(address: str) -> None:
+    """Set the repository's address and rewrite badges and setup cells; nothing is executed."""
+    if address and not REPOSITORY_NAME.match(address):
+        raise SystemExit(f"REPO={address!r}: expected owner/name, such as ada/agnews-from-scratch")
+    path = ROOT / "pyproject.toml"
+    text = path.read_text(encoding="utf-8")
+    changed, found = re.subn(
+        r'^repository = ".*"$', f'repository = "{address}"', text, flags=re.MULTILINE
+    )
+    if found != 1:
+        raise SystemExit(f"{path.name}: expected one line 'repository = \"...\"', found {found}")
+    write_text(path, changed)
+    refresh()
+
+
+def _without_results(chapter: Chapter, everything: list[Chapter]) -> NotebookNode:
+    """Make a notebook to execute, its prose left unfilled: its own results are not there yet."""
+    bare = Chapter(chapter.path, chapter.front_matter, chapter.contract,
+                   [cell for cell in chapter.cells if cell.cell_type == "code"])  # fmt: skip
+    return compose(bare, Results({}, {}), everything)
+
+
+def _take_outputs(notebook: NotebookNode, executed: NotebookNode) -> NotebookNode:
+    """Copy outputs and execution counts of the cells whose id and source agree."""
+    by_id = {cell.id: cell for cell in executed.cells if cell.cell_type == "code"}
+    for cell in notebook.cells:
+        other = by_id.get(cell.id)
+        # The setup cell changes with the repository's address, and its output does not.
+        is_setup = cell.id == "generated-setup"
+        if cell.cell_type == "code" and other and (is_setup or other.source == cell.source):
+            cell.outputs, cell.execution_count = other.outputs, other.execution_count
+    return notebook
+
+
+def table(outcomes: list[Outcome], results: Path) -> str:
+    """Return the closing table: chapter, cells, seconds, headline figure."""
+    rows = [("chapter", "cells", "seconds", "headline")]
+    for outcome in outcomes:
+        headline = outcome.error or _headline(outcome.chapter, results)
+        rows.append((outcome.chapter, str(outcome.cells), f"{outcome.seconds:.0f}", headline))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]}"
+        for row in rows
+    )
+
+
+def _headline(name: str, results: Path) -> str:
+    run_name = next(c.contract.run for c in read_chapters() if c.name == name)
+    newest = sorted(results.glob(f"{run_name}.*.json"), key=lambda path: path.stat().st_mtime)
+    if not newest:
+        return ""
+    content = json.loads(newest[-1].read_text(encoding="utf-8"))
+    return f"{content['headline']} [{content['data']['description']}]"
+
+
+def select(wanted: Sequence[str]) -> list[Chapter]:
+    """Return the chapters whose number or name is wanted; all without a wish."""
+    chapters = read_chapters()
+    if not wanted:
+        return chapters
+    chosen = [c for c in chapters if str(c.contract.number) in wanted or c.name in wanted]
+    if len(chosen) < len(set(wanted)):
+        names = ", ".join(f"{c.contract.number} ({c.name})" for c in chapters)
+        raise SystemExit(f"CHAPTER={' '.join(wanted)}: expected one of: {names}")
+    return chosen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.course", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, action in (("build", build), ("run", run), ("record", record)):
+        command = commands.add_parser(name, help=action.__doc__.split("\n")[0])
+        command.add_argument("--data", help="ag_news, newsbriefs or a folder")
+        command.add_argument("chapter", nargs="*", help="numbers or names; all without")
+    commands.add_parser("refresh", help=refresh.__doc__.split("\n")[0])
+    commands.add_parser("publish", help=publish.__doc__.split("\n")[0]).add_argument("address")
+    for name in ("sync",):
+        command = commands.add_parser(name, help=sync.sync.__doc__.split("\n")[0])
+        command.add_argument("chapter", nargs="*", help="numbers or names; all without")
+    options = parser.parse_args(arguments)
+
+    if options.command == "refresh":
+        refresh()
+    elif options.command == "publish":
+        publish(options.address)
+    elif options.command == "sync":
+        for chapter in select(options.chapter):
+            print(sync.sync(chapter, read_results(RESULTS)))
+    else:
+        action = {"build": build, "run": run, "record": record}[options.command]
+        outcomes = action(select(options.chapter), options.data)
+        print(table(outcomes, BUILD / "results" if options.command == "run" else RESULTS))
+        if options.command == "run":
+            print(f"\nNotebooks and HTML pages: {BUILD.relative_to(ROOT)}/notebooks, "
+                  f"{BUILD.relative_to(ROOT)}/html")  # fmt: skip
+        return int(any(outcome.error for outcome in outcomes))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

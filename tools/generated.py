@@ -1,0 +1,99 @@
+"""The cells of a notebook that the builder writes: title, setup, footer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tools.results import Results
+
+if TYPE_CHECKING:
+    from tools.chapters import Chapter
+
+SETUP = """\
+# Setup. On Colab this installs the course's package (Colab's own torch stays as it is).
+import importlib.util
+REPOSITORY = "{repository}"{hint}
+USE_AG_NEWS = False  # @param {{type:"boolean"}}
+try:
+    import google.colab
+    IN_COLAB = True
+except ImportError:
+    IN_COLAB = False
+if importlib.util.find_spec("agnews_utils") is None:
+    if not (IN_COLAB and REPOSITORY):
+        raise ModuleNotFoundError("{missing}")
+    %pip install --quiet "git+https://github.com/{{REPOSITORY}}"
+from agnews_utils import runtime
+runtime.start(in_colab=IN_COLAB, use_ag_news=USE_AG_NEWS)"""
+
+GENERATED_FIRST_LINE = SETUP.split("\n")[0]
+
+MISSING = (
+    "agnews_utils is not installed. In a checkout of the course run `make lab` or "
+    "`pip install -e .`; on Colab upload the course's wheel and run "
+    "`!pip install agnews_utils-*.whl`."
+)
+
+
+def setup(repository: str) -> str:
+    """Return the source of the setup cell."""
+    hint = "" if repository else "  # set by `make publish REPO=owner/name`"
+    return SETUP.format(repository=repository, hint=hint, missing=MISSING)
+
+
+def title(chapter: Chapter, results: Results, chapters: list[Chapter], repository: str) -> str:
+    """Return the title cell: heading, badge, summary, goals, prerequisites, measured time."""
+    contract = chapter.contract
+    lines = [f"# Chapter {contract.number}: {contract.title}", "", contract.summary, ""]
+    if repository:
+        address = f"https://colab.research.google.com/github/{repository}/blob/main"
+        badge = "https://colab.research.google.com/assets/colab-badge.svg"
+        link = f"{address}/notebooks/{chapter.notebook_path.name}"
+        lines += [f"[![Open in Colab]({badge})]({link})", ""]
+    lines += ["**What you will learn**", "", *(f"- {goal}" for goal in contract.goals), ""]
+    lines += ["**What you need**", "", *(f"- {need}" for need in contract.prerequisites)]
+    lines += [f"- Data: {contract.data}. Accelerator: {contract.accelerator}.", ""]
+    times = measured_times(contract.run, results)
+    if times:
+        lines += [f"**Measured time**: {times}. In class: {contract.teaching_minutes} minutes.", ""]
+    return "\n".join([*lines, navigation(chapter, chapters)])
+
+
+def measured_times(run: str, results: Results) -> str:
+    """Return a phrase with the CPU seconds of a chapter on each data set."""
+    phrases = []
+    for data, label in (("newsbriefs", "News Briefs"), ("ag_news", "AG News")):
+        content = results.runs.get(run, {}).get(data)
+        if content:
+            phrases.append(f"{content['cpu_seconds']:.0f} CPU seconds on {label}")
+    return ", ".join(phrases)
+
+
+def navigation(chapter: Chapter, chapters: list[Chapter]) -> str:
+    """Return the line of links to the previous chapter, the overview and the next chapter."""
+    position = [other.name for other in chapters].index(chapter.name)
+    links = []
+    if position > 0:
+        before = chapters[position - 1]
+        links.append(f"[← {before.contract.title}]({before.notebook_path.name})")
+    links.append("[Overview](../README.md)")
+    if position + 1 < len(chapters):
+        after = chapters[position + 1]
+        links.append(f"[{after.contract.title} →]({after.notebook_path.name})")
+    return " · ".join(links)
+
+
+def footer(chapter: Chapter, results: Results, chapters: list[Chapter]) -> str:
+    """Return the last cell: when and where the stored outputs were made, and the links."""
+    stored = results.runs.get(chapter.contract.run, {}).get("ag_news")
+    lines = ["---"]
+    if stored:
+        made_with = stored["environment"]
+        torch = made_with["torch"]
+        lines += [
+            f"*Last verified {stored['date']}, commit {stored['commit']}: Python "
+            f"{made_with['python']}, torch {torch}, device {made_with['device']}, "
+            f"{stored['cpu_seconds']:.0f} CPU seconds on {stored['data']['description']}.*",
+            "",
+        ]
+    return "\n".join([*lines, navigation(chapter, chapters)])
