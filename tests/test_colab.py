@@ -1,0 +1,121 @@
+"""The notebooks outside the repository: from the wheel alone, on a stand-in for Colab."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbclient import NotebookClient
+
+from tests.helpers import ROOT
+from tools import generated
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Build the wheel from a copy of what git tracks, so that no stray file gets in."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    done = subprocess.run([*command, str(ROOT)], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture
+def colab(wheel, tmp_path):
+    """Return a kernel's environment: the wheel's content and a google.colab module."""
+    site, stand_in = tmp_path / "site", tmp_path / "stand_in"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", str(site), str(wheel)], check=True)
+    (stand_in / "google" / "colab").mkdir(parents=True)
+    for package in ("google", "google/colab"):
+        (stand_in / package / "__init__.py").write_text("", encoding="utf-8")
+    path = os.pathsep.join([str(site), str(stand_in), os.environ["PYTHONPATH"]])
+    environment = os.environ | {"PYTHONPATH": path}
+    environment.pop("AGNEWS_DATA")
+    return environment
+
+
+def test_the_wheel_carries_the_corpus_and_no_stray_file(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "agnews_utils/bundled/newsbriefs/train.csv" in names
+    assert "agnews_utils/bundled/newsbriefs/test.csv" in names
+    assert not [name for name in names if name.startswith(("tests/", "tools/", "notebooks/"))]
+
+
+def test_a_notebook_runs_from_the_wheel_alone(colab, tmp_path):
+    lesson = tmp_path / "lesson"
+    lesson.mkdir()
+    shutil.copy(ROOT / "notebooks/01_dataset_exploration.ipynb", lesson)
+    notebook = nbformat.read(lesson / "01_dataset_exploration.ipynb", as_version=4)
+    where = nbformat.v4.new_code_cell("import agnews_utils; print(agnews_utils.__file__)")
+    notebook.cells.append(where)
+    client = NotebookClient(
+        notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(lesson)}}
+    )
+    client.execute(env=colab)
+    shown = "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
+    assert "Loaded News Briefs (1,800 training rows, 400 test rows), bundled" in shown
+    assert "set USE_AG_NEWS = True in this cell" in shown
+    assert str(tmp_path / "site" / "agnews_utils") in shown
+
+
+# --------------------------------------------------------------------------- the setup cell
+
+
+class Shell:
+    """Stands in for IPython: notes the magics that a cell runs."""
+
+    def __init__(self):
+        self.magics = []
+
+    def run_line_magic(self, name, line):
+        self.magics.append((name, line))
+
+
+def run_setup(monkeypatch, repository, in_colab, installed):
+    """Execute the setup cell's source with stand-ins for what it meets."""
+    shell, started = Shell(), []
+    runtime = type(sys)("runtime")
+    runtime.start = lambda **options: started.append(options)
+    package = type(sys)("agnews_utils")
+    package.runtime = runtime
+    monkeypatch.setitem(sys.modules, "agnews_utils", package)
+    monkeypatch.setitem(sys.modules, "google", type(sys)("google") if in_colab else None)
+    monkeypatch.setitem(sys.modules, "google.colab", type(sys)("google.colab"))
+    spec = object() if installed else None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    source = TransformerManager().transform_cell(generated.setup(repository))
+    # The shell fills {REPOSITORY} in when the magic runs; here the bare line is enough.
+    exec(compile(source, "setup", "exec"), {"get_ipython": lambda: shell})
+    return shell.magics, started
+
+
+def test_setup_installs_from_the_repository_on_colab(monkeypatch):
+    magics, started = run_setup(monkeypatch, "ada/news", in_colab=True, installed=False)
+    ((name, line),) = magics
+    assert name == "pip"
+    assert "git+https://github.com/{REPOSITORY}" in line
+    assert "torch" not in line
+    assert "--upgrade" not in line
+    assert started == [{"in_colab": True, "use_ag_news": False}]
+
+
+def test_setup_leaves_an_installed_package_alone(monkeypatch):
+    magics, started = run_setup(monkeypatch, "ada/news", in_colab=True, installed=True)
+    assert magics == []
+    assert started
+
+
+@pytest.mark.parametrize(("repository", "in_colab"), [("", True), ("ada/news", False), ("", False)])
+def test_setup_says_what_to_do_when_nothing_can_be_installed(monkeypatch, repository, in_colab):
+    with pytest.raises(ModuleNotFoundError, match="make lab"):
+        run_setup(monkeypatch, repository, in_colab, installed=False)

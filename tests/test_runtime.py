@@ -1,0 +1,113 @@
+"""Recording results, seeds, device, atomic writing."""
+
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agnews_utils import runtime
+from agnews_utils.data import load_news
+
+
+@pytest.fixture(scope="module")
+def news():
+    return load_news("newsbriefs")
+
+
+def test_record_writes_all_that_a_result_depends_on(news, tmp_path, capsys):
+    metrics = {"accuracy": np.float64(0.912345678), "counts": np.arange(3), "nested": {"a": (1, 2)}}
+    runtime.record("toy", news, metrics, headline="fine", seed=7, folder=tmp_path)
+    assert capsys.readouterr().out == "fine\n"
+    content = json.loads((tmp_path / "toy.newsbriefs.json").read_text(encoding="utf-8"))
+    assert content["metrics"] == {
+        "accuracy": 0.912346,
+        "counts": [0, 1, 2],
+        "nested": {"a": [1, 2]},
+    }
+    assert content["data"]["md5"] == news.md5
+    assert content["data"]["rows"] == {"train": 1800, "test": 400}
+    assert content["seed"] == 7
+    assert {"python", "numpy", "torch", "device"} <= set(content["environment"])
+    assert list(tmp_path.iterdir()) == [tmp_path / "toy.newsbriefs.json"]
+
+
+def test_record_writes_nothing_without_a_folder(news, tmp_path, monkeypatch):
+    monkeypatch.delenv(runtime.RECORD_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    runtime.record("toy", news, {"accuracy": 0.5}, headline="fine")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (float("nan"), "loss"),
+        (np.float64("inf"), "loss"),
+        ({"a": [1.0, float("nan")]}, r"loss.a\[1\]"),
+        (object(), "loss"),
+        ({1, 2}, "loss"),
+    ],
+)
+def test_record_refuses_what_is_no_result(news, tmp_path, value, name):
+    with pytest.raises(ValueError, match=name):
+        runtime.record("toy", news, {"loss": value}, headline="", folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_write_text_leaves_the_old_file_when_interrupted(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    runtime.write_text(path, "old")
+
+    def broken(self, *args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_text", broken)
+    with pytest.raises(OSError, match="disk full"):
+        runtime.write_text(path, "new")
+    assert path.read_bytes() == b"old"
+
+
+def test_start_is_repeatable_and_caps_threads(monkeypatch, capsys):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    runtime.start(seed=3)
+    first = (random.random(), np.random.rand())
+    runtime.start(seed=3)
+    assert (random.random(), np.random.rand()) == first
+    assert "at most 2 threads" in capsys.readouterr().out
+
+
+def test_start_on_colab_offers_ag_news(monkeypatch, capsys):
+    runtime.start(in_colab=True)
+    assert "USE_AG_NEWS = True" in capsys.readouterr().out
+    asked = []
+    monkeypatch.setattr("agnews_utils.data.download_ag_news", lambda: asked.append(True))
+    runtime.start(in_colab=True, use_ag_news=True)
+    assert asked == [True]
+
+
+def test_the_device_asked_for_is_used_or_refused(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv(runtime.DEVICE_VARIABLE, "cpu")
+    assert runtime.pick_device() == torch.device("cpu")
+    monkeypatch.setenv(runtime.DEVICE_VARIABLE, "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match="AGNEWS_DEVICE=cuda asks for a GPU"):
+        runtime.pick_device()
+    monkeypatch.delenv(runtime.DEVICE_VARIABLE)
+    assert runtime.pick_device().type == "cpu"
+
+
+def test_seeds_reach_torch():
+    torch = pytest.importorskip("torch")
+    runtime.seed_everything(5)
+    first = torch.rand(3)
+    runtime.seed_everything(5)
+    assert torch.equal(torch.rand(3), first)
+
+
+def test_code_version_names_a_commit_or_a_version():
+    assert runtime.code_version()
+    assert os.sep not in runtime.code_version()
