@@ -120,10 +120,10 @@ def near_duplicate_pairs(
     """Find the pairs of texts whose shingles have a Jaccard similarity of at least `threshold`.
 
     Chapter 1, "Near twins". Every pair returned is right; of the pairs just at the threshold about
-    1 in 100 can be missed, and fewer the more alike they are. Where more than 32 texts share a
-    piece of boilerplate, each is compared with the next 32 and with the first of them instead of
-    with all, so that the cost stays linear: some pairs of such a crowd are then missing, but
-    chains of pairs still hold it together in `near_duplicate_groups`.
+    1 in 100 can be missed, and fewer the more alike they are. Where more than 33 texts share a
+    piece of boilerplate, each is compared with the next 32 of them instead of with all, so that
+    the cost stays linear: some pairs of such a crowd are then missing, but chains of pairs still
+    hold it together in `near_duplicate_groups`.
 
     Parameters
     ----------
@@ -307,9 +307,6 @@ def _bucket_pairs(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     new = np.concatenate([[True], key[1:] != key[:-1]])
     head = np.maximum.accumulate(np.where(new, np.arange(len(key)), 0))
     left, right, active = [], [], np.flatnonzero(~new)
-    far = active[active - head[active] > _WINDOW]
-    left.append(head[far])
-    right.append(far)
     for step in range(1, _WINDOW + 1):
         active = active[active - step >= head[active]]
         left.append(active - step)

@@ -547,6 +547,8 @@ ax = plots.scatter_by_class(on_circle[chosen][:, 1:3], train["class_name"].iloc[
 # %% [markdown]
 # ## 1.8 How sure can we be?
 #
+# ### Carve a validation split
+#
 # AG News comes with a training and a test split, and no third one. Every choice, such as which
 # model or how many epochs, has to be made by measuring on *something*. If that is the test split,
 # then the final score has been chosen to look good. Many published scores were obtained that way.
@@ -570,6 +572,8 @@ assert crossing.sum() == 0, "near twins on both sides: the validation score woul
 print(f"{len(twins):,} near twins, {crossing.sum()} of them across the border")
 
 # %% [markdown]
+# ### How wide is a score?
+#
 # Now a question that comes before every comparison: how much would an accuracy change if other
 # test rows had been drawn? Suppose a model is right on 92 of 100 articles in the long run. We draw
 # a test set of the size of AG News, count, and repeat.

@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 from helpers import ROOT
@@ -362,6 +364,16 @@ def test_an_old_urllib3_works_too(get, tmp_path, monkeypatch):
             monkeypatch.delattr(kind, "read1")
     get("chunked")
     assert_whole(tmp_path)
+
+
+def test_an_end_that_the_library_does_not_notice_is_noticed(tmp_path):
+    """urllib3 before 2.0 takes a body shorter than its Content-Length for a whole one."""
+    content = BytesIO(b"only this")
+    body = SimpleNamespace(read1=lambda size, decode_content: content.read1(size))
+    response = SimpleNamespace(headers={"Content-Length": "20"}, raw=body)
+    with pytest.raises(download_module._AttemptFailed, match="broke off after 9 of 20 bytes"):
+        download_module._save(response, tmp_path / "part", 0, 1.0, False)
+    assert (tmp_path / "part").read_bytes() == b"only this"
 
 
 # -------------------------------------------------------------------- files already there
