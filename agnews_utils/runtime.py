@@ -120,9 +120,9 @@ def record(
 ) -> None:
     """Print a run's headline and write its metrics to ``<folder>/<run>.<data>.json``.
 
-    The file holds all that the metrics depend on: the code version, the data's name, row counts and MD5, the versions of the
-    packages, the device, the seed, the CPU seconds and the metrics. The course's prose and tables
-    take their numbers from these files.
+    The file holds all that the metrics depend on: the code version, the data's name, row counts
+    and MD5, the versions of the packages, the device, the seed, the CPU seconds and the metrics.
+    The course's prose and tables take their numbers from these files.
 
     Parameters
     ----------
