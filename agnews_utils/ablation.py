@@ -1,0 +1,206 @@
+"""Does cleaning help a classifier? Variants, repeated splits, paired differences (chapter 2).
+
+Every variant of the pipeline is measured on the same splits with the same linear model, so that
+what is compared is the *difference* on each split. See chapter 2, "Does it help?".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+from sklearn.svm import LinearSVC
+
+from agnews_utils.cleaning import DEFAULT_STEPS, LOSSY_STEPS, Cleaner, clean_frame
+from agnews_utils.corpus import repository_root
+from agnews_utils.duplicates import near_duplicate_groups
+from agnews_utils.splitting import train_valid_split
+
+RAW, REPAIRED, TEXTBOOK = "raw text", "all repairs", "textbook"
+_TEXTBOOK_STEPS = ("lower case", "punctuation", "numbers", "stop words", "stemming")
+_RECIPE_STEPS = ("lower case", "A-Z, 0-9 only", "stop words")
+TOKEN = r"\w+|[^\w\s]"
+"""Words *and* signs: the vectorizer must not clean behind our back."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One pipeline to measure, and the one that it is compared with."""
+
+    name: str
+    cleaner: Cleaner
+    against: str
+    group: str
+
+
+def cleaning_variants() -> list[Variant]:
+    """Return the pipelines that chapter 2, "Does it help?", compares; references first."""
+    raw, repaired = Cleaner([]), Cleaner()
+    lossy = {step.name: step for step in LOSSY_STEPS}
+    textbook = repaired.plus(*(lossy[name] for name in _TEXTBOOK_STEPS))
+    recipe = raw.plus(*(lossy[name] for name in _RECIPE_STEPS))
+    variants = [
+        Variant(RAW, raw, RAW, "reference"),
+        Variant(REPAIRED, repaired, RAW, "reference"),
+        Variant(TEXTBOOK, textbook, REPAIRED, "reference"),
+        Variant("tutorial recipe", recipe, RAW, "reference"),
+    ]
+    for step in DEFAULT_STEPS:
+        variants.append(Variant(f"only {step.name}", raw.plus(step), RAW, "added to raw text"))
+    for step in DEFAULT_STEPS:
+        name, without = f"without {step.name}", repaired.without(step.name)
+        variants.append(Variant(name, without, REPAIRED, "left out of the repairs"))
+    for step in LOSSY_STEPS:
+        name, plus = f"+ {step.name}", repaired.plus(step)
+        variants.append(Variant(name, plus, REPAIRED, "added to the repairs"))
+    for name in _TEXTBOOK_STEPS:
+        without = textbook.without(name)
+        variants.append(Variant(f"- {name}", without, TEXTBOOK, "left out of the textbook"))
+    return variants
+
+
+def repeated_splits(
+    frame: pd.DataFrame, splits: int, fit_rows: int, valid_fraction: float, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw several splits of the rows; near duplicates stay on one side.
+
+    Parameters
+    ----------
+    frame
+        News rows.
+    splits
+        How many.
+    fit_rows
+        At most so many rows to fit on, drawn from those that are left.
+    valid_fraction
+        Share of the rows to validate on.
+    seed
+        The first split's seed; the next one has the next number.
+
+    Returns
+    -------
+    list of (fit, valid)
+        Row positions, counted from 0.
+    """
+    rows = frame[["label", "text"]].reset_index(drop=True)
+    groups = near_duplicate_groups(rows["text"])
+    drawn = []
+    for number in range(seed, seed + splits):
+        fit, valid = train_valid_split(rows, valid_fraction, seed=number, groups=groups)
+        order = np.random.default_rng(number).permutation(len(fit))[:fit_rows]
+        drawn.append((fit.index.to_numpy()[order], valid.index.to_numpy()))
+    return drawn
+
+
+def term_counts(texts: Sequence[str]) -> csr_matrix:
+    """Count words, signs and pairs of them in each text, shape `(texts, terms)`."""
+    vectorizer = CountVectorizer(
+        lowercase=False, token_pattern=TOKEN, ngram_range=(1, 2), dtype=np.float32
+    )
+    return vectorizer.fit_transform(texts)
+
+
+def split_accuracy(
+    counts: csr_matrix, labels: np.ndarray, fit: np.ndarray, valid: np.ndarray, c: float = 0.3
+) -> float:
+    """Fit TF-IDF and a linear support vector machine on some rows, and score it on others.
+
+    Nothing is learned from the rows `valid`: terms that fewer than two rows of `fit` hold are
+    dropped, and the weights of the others come from `fit` alone.
+    """
+    known = np.flatnonzero(counts[fit].getnnz(axis=0) >= 2)
+    weights = TfidfTransformer(sublinear_tf=True)
+    fit_matrix = weights.fit_transform(counts[fit][:, known])
+    model = LinearSVC(C=c, random_state=0).fit(fit_matrix, labels[fit])
+    return float(model.score(weights.transform(counts[valid][:, known]), labels[valid]))
+
+
+def variant_accuracies(
+    frame: pd.DataFrame, variant: Variant, splits: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> list[float]:
+    """Measure a variant on each split; accuracies between 0 and 1, one a split."""
+    counts = term_counts(clean_frame(frame, variant.cleaner)["text"])
+    labels = frame["label"].to_numpy()
+    return [split_accuracy(counts, labels, fit, valid) for fit, valid in splits]
+
+
+def paired_interval(
+    differences: Sequence[float], fit_rows: int, valid_rows: int, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Return (low, mean, high) of the mean difference over repeated splits.
+
+    Splits of the same rows overlap, so their differences are not independent, and the usual
+    t-interval is far too narrow. Nadeau and Bengio (2003), "Inference for the generalization
+    error", correct the variance: `(1 / splits + valid_rows / fit_rows)` instead of `1 / splits`.
+    For differences that *are* independent pass `valid_rows=0`, which gives the usual interval.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two differences.
+    """
+    if len(differences) < 2:
+        raise ValueError("one split has no spread: give the differences of at least two splits.")
+    values = np.asarray(differences, dtype=float)
+    error = values.std(ddof=1) * sqrt(1 / len(values) + valid_rows / fit_rows)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * error)
+    mean = float(values.mean())
+    return mean - half, mean, mean + half
+
+
+def verdict(low: float, high: float, margin: float = 0.003) -> str:
+    """Say what the interval of a difference shows (chapter 2, "Does it help?").
+
+    "helps" or "hurts" if it lies on one side of zero; "no difference" if it holds zero and stays
+    within `margin` of it; else "undecided": the difference may be large, but was not measured well
+    enough to tell its sign.
+    """
+    if low > 0 or high < 0:
+        return "helps" if low > 0 else "hurts"
+    return "no difference" if -margin < low and high < margin else "undecided"
+
+
+def compare(
+    accuracies: dict[str, list[float]], fit_rows: int, valid_rows: int
+) -> dict[str, dict[str, object]]:
+    """Compare each measured variant with its reference (chapter 2, "Does it help?").
+
+    Returns
+    -------
+    dict
+        Variant -> `group`, `against`, `accuracy` (mean over the splits), `low`, `mean`, `high` of
+        the paired difference, and its `verdict`.
+    """
+    table: dict[str, dict[str, object]] = {}
+    for variant in cleaning_variants():
+        if variant.name not in accuracies or variant.against not in accuracies:
+            continue
+        own = np.array(accuracies[variant.name])
+        differences = own - np.array(accuracies[variant.against])
+        low, mean, high = paired_interval(differences, fit_rows, valid_rows)
+        table[variant.name] = {
+            "group": variant.group,
+            "against": variant.against,
+            "accuracy": float(own.mean()),
+            **{"low": low, "mean": mean, "high": high, "verdict": verdict(low, high)},
+        }
+    return table
+
+
+def recorded_ablation(data: str = "ag_news") -> dict | None:
+    """Return the course's own long run of the comparison, None outside a checkout of the course.
+
+    `python -m benchmarks.cleaning_ablation` makes it.
+    """
+    root = repository_root()
+    path = root / "results" / f"cleaning_ablation.{data}.json" if root else None
+    if path is None or not path.exists():
+        return None
+    return json.loads(path.read_text(encoding="utf-8"))
