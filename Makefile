@@ -5,7 +5,8 @@
 #   make lab                                                       JupyterLab on notebooks/
 #   make data                                                      download AG News (31 MB)
 #
-# For whoever edits the course: notebooks, record, sync, refresh, lint, bench, publish, lock.
+# For whoever edits the course: notebooks, record, results, sync, refresh, lint, bench, publish,
+# lock.
 
 PYTHON ?= python3.11
 LANE ?= classroom
@@ -24,7 +25,7 @@ BIN := $(VENV)/bin
 COURSE := $(BIN)/python -m tools.course
 DATA_OPTION := $(if $(DATA),--data $(DATA))
 
-.PHONY: run test lab data notebooks record sync refresh lint format bench publish lock environment
+.PHONY: run test lab data notebooks record results sync refresh lint format bench publish lock environment
 .DEFAULT_GOAL := run
 
 environment: $(READY)
@@ -55,6 +56,10 @@ notebooks: $(READY)
 
 record: $(READY)
 	$(COURSE) record $(DATA_OPTION) $(CHAPTER)
+
+# RUN names runs, ONLY names models of a run; without them all, which takes hours on a CPU.
+results: $(READY)
+	$(BIN)/python -m tools.reference $(RUN) $(DATA_OPTION) $(if $(ONLY),--only $(ONLY))
 
 sync: $(READY)
 	$(COURSE) sync $(CHAPTER)

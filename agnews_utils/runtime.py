@@ -172,6 +172,30 @@ def record(
     write_text(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def recorded(run: str, data: str = "ag_news") -> dict[str, Any]:
+    """Return the metrics of a run that was recorded with the course.
+
+    Long experiments are run once (`make results`) and plotted in the chapters; beside each stands
+    a small one that runs live.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such run; the message names those that there are.
+    """
+    package = Path(__file__).parent
+    folders = [package.parent / "results", package / "bundled" / "results"]
+    for folder in folders:
+        path = folder / f"{run}.{data}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))["metrics"]
+    there = sorted({path.stem for folder in folders for path in folder.glob("*.*.json")})
+    raise FileNotFoundError(
+        f"no recorded run {run}.{data}; there are: {', '.join(there) or 'none'}. "
+        "`make results` records all of them."
+    )
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a reader never sees half of it: a temporary file, then a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)

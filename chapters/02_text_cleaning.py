@@ -719,7 +719,8 @@ grid.rename_axis(index="fitted on", columns="validated on").round(4)
 #
 # What should *you* do? For a score on AG News' own test rows, leave the text alone, as most papers
 # do. For a model that shall read other news, repair it, and accept the lower, more honest number.
-# This course goes on with repaired text. And with few rows the balance is different again: on
+# The later chapters compare themselves with published scores on those test rows, so they read the
+# texts as they are. And with few rows the balance is different again: on
 # News Briefs ({{ newsbriefs.fit_rows | count }} rows to fit on) stemming is worth
 # {{ newsbriefs.live["+ stemming"].mean | points(1) }} points
 # ({{ newsbriefs.live["+ stemming"].low | points(1) }} to {{ newsbriefs.live["+ stemming"].high | points(1) }}),

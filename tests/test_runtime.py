@@ -111,3 +111,10 @@ def test_seeds_reach_torch():
 def test_code_version_names_a_commit_or_a_version():
     assert runtime.code_version()
     assert os.sep not in runtime.code_version()
+
+
+def test_recorded_runs_are_found_and_missing_ones_named():
+    metrics = runtime.recorded("exploration", "newsbriefs")
+    assert 0.5 < metrics["linear_accuracy"] < 1
+    with pytest.raises(FileNotFoundError, match=r"no recorded run nothing.ag_news; there are: .*"):
+        runtime.recorded("nothing")

@@ -1,0 +1,338 @@
+"""Chapter 3, vocabulary: cut texts into tokens, number the tokens, turn texts into ids.
+
+The tokenizer and the measures of chapter 3 stand in `tokenizer` and `text_statistics` and are
+importable from here. Padding, masks, batches and the `Dataset` need torch and live in
+`agnews_utils.batching`; `agnews_utils.bulk_encoding` walks the whole way from many texts to ids at
+once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agnews_utils.runtime import write_text
+from agnews_utils.text_statistics import coverage, power_law, vocabulary_growth
+from agnews_utils.tokenizer import (
+    TOKEN_PATTERN,
+    ngrams,
+    paused_garbage_collection,
+    tokenize,
+    tokenize_all,
+)
+
+__all__ = [
+    "PAD",
+    "PAD_INDEX",
+    "TOKEN_PATTERN",
+    "UNK",
+    "UNK_INDEX",
+    "Vocab",
+    "VocabError",
+    "VocabFileError",
+    "build_vocab",
+    "coverage",
+    "encode",
+    "ngrams",
+    "power_law",
+    "tokenize",
+    "tokenize_all",
+    "vocab_from_counts",
+    "vocabulary_growth",
+]
+
+PAD, UNK = "<pad>", "<unk>"
+PAD_INDEX, UNK_INDEX = 0, 1
+_FORMAT = "agnews_utils vocabulary 1"
+
+
+class VocabError(RuntimeError):
+    """A vocabulary was asked for something that it does not hold; torchtext's is RuntimeError."""
+
+
+class VocabFileError(ValueError):
+    """A vocabulary file is missing parts, was changed, or is no vocabulary file."""
+
+
+class Vocab:
+    """Tokens and their indices, with the methods of torchtext's `Vocab` (chapter 3, "Vocab").
+
+    Parameters
+    ----------
+    tokens : iterable of str
+        The tokens, each once; the first has index 0.
+    default_index : int, optional
+        Index of any token that the vocabulary does not hold. Without it such a token is an error.
+
+    Raises
+    ------
+    TypeError
+        If a token is not a str.
+    VocabError
+        If a token occurs twice: `<pad>` and `<unk>` must not share an index, nor must any others.
+    """
+
+    def __init__(self, tokens: Iterable[str] = (), default_index: int | None = None) -> None:
+        self._itos = [_checked_token(token) for token in tokens]
+        self._stoi = {token: index for index, token in enumerate(self._itos)}
+        self._default_index = default_index
+        if len(self._stoi) < len(self._itos):
+            twice, _ = Counter(self._itos).most_common(1)[0]
+            raise VocabError(f"token {twice!r} occurs more than once: each needs its own index")
+
+    def __len__(self) -> int:
+        return len(self._itos)
+
+    def __contains__(self, token: str) -> bool:
+        return token in self._stoi
+
+    def __getitem__(self, token: str) -> int:
+        """Return the index of a token; see `lookup_indices`."""
+        return self.lookup_indices([_checked_token(token)])[0]
+
+    def __call__(self, tokens: Sequence[str]) -> list[int]:
+        """Return the indices of tokens; see `lookup_indices`."""
+        return self.lookup_indices(tokens)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocab):
+            return NotImplemented
+        return (self._itos, self._default_index) == (other._itos, other._default_index)
+
+    __hash__ = None  # a vocabulary can grow
+
+    def __repr__(self) -> str:
+        return f"Vocab({len(self):,} tokens, default index {self._default_index})"
+
+    def lookup_indices(self, tokens: Sequence[str]) -> list[int]:
+        """Return the indices of tokens.
+
+        Raises
+        ------
+        VocabError
+            If a token is not in the vocabulary and no default index is set.
+        TypeError
+            If `tokens` is a single str: it would be looked up letter by letter.
+        """
+        if isinstance(tokens, str):
+            raise TypeError(f"expected a list of tokens, got the text {tokens[:40]!r}; tokenize it")
+        if self._default_index is not None:
+            find, default = self._stoi.get, self._default_index
+            return [find(token, default) for token in tokens]
+        try:
+            return [self._stoi[token] for token in tokens]
+        except KeyError as error:
+            raise VocabError(
+                f"token {error.args[0]!r} is not in the vocabulary and no default index is set: "
+                f"call set_default_index(vocab[{UNK!r}])"
+            ) from None
+
+    def lookup_token(self, index: int) -> str:
+        """Return the token at an index; VocabError if there is none."""
+        if not 0 <= index < len(self):
+            raise VocabError(f"index {index} is not one of the vocabulary's 0 to {len(self) - 1}")
+        return self._itos[index]
+
+    def lookup_tokens(self, indices: Sequence[int]) -> list[str]:
+        """Return the tokens at indices; VocabError if one of them has none."""
+        return [self.lookup_token(index) for index in indices]
+
+    def get_stoi(self) -> dict[str, int]:
+        """Return a copy of the mapping token -> index ("string to index")."""
+        return dict(self._stoi)
+
+    def get_itos(self) -> list[str]:
+        """Return a copy of the list of tokens by index ("index to string")."""
+        return list(self._itos)
+
+    def set_default_index(self, index: int | None) -> None:
+        """Set the index of any token that is not in the vocabulary; None: such a token is an error.
+
+        As in torchtext the index need not belong to a token of the vocabulary.
+        """
+        self._default_index = index
+
+    def get_default_index(self) -> int | None:
+        """Return the index of any token that is not in the vocabulary, or None."""
+        return self._default_index
+
+    def append_token(self, token: str) -> None:
+        """Add a token at the end; VocabError if the vocabulary holds it."""
+        self.insert_token(token, len(self))
+
+    def insert_token(self, token: str, index: int) -> None:
+        """Add a token at an index; every later token moves up by one.
+
+        Raises
+        ------
+        VocabError
+            If the vocabulary holds the token, or if the index is not between 0 and its length.
+        """
+        if _checked_token(token) in self._stoi:
+            raise VocabError(f"token {token!r} is there already, at index {self._stoi[token]}")
+        if not 0 <= index <= len(self):
+            raise VocabError(f"cannot insert at {index}: expected an index from 0 to {len(self)}")
+        self._itos.insert(index, token)
+        for position in range(index, len(self)):
+            self._stoi[self._itos[position]] = position
+
+    # ----------------------------------------------------------------------- save and load
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary as JSON with a checksum (chapter 3, "Save and load").
+
+        The file is written beside its place first and then renamed: never half a vocabulary.
+        """
+        content = _file_content(self._itos, self._default_index)
+        # One token a line: a reader can look at the file, and `diff` shows what changed.
+        write_text(Path(path), json.dumps(content, indent=0) + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Vocab:
+        """Read a vocabulary that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        VocabFileError
+            If the file is cut off, was changed, or is not a vocabulary file.
+        """
+        name = Path(path).name
+        try:
+            content = json.loads(Path(path).read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise VocabFileError(
+                f"{name} is cut off, or is no vocabulary file ({error}): save the vocabulary again"
+            ) from None
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise VocabFileError(f"{name} is not a vocabulary file: expected 'format': {_FORMAT!r}")
+        tokens, default_index = content.get("tokens"), content.get("default_index")
+        tokens = tokens if isinstance(tokens, list) else []
+        # Written again from its tokens, the file must come out as it is: that covers the checksum,
+        # the size, and anything added.
+        if content != _file_content(tokens, default_index):
+            raise VocabFileError(
+                f"{name} was changed after it was saved (its checksum does not match): a model "
+                "trained with the old indices would read wrong words; restore it or build it again"
+            )
+        return cls(tokens, default_index)
+
+
+def _file_content(tokens: list[str], default_index: int | None) -> dict[str, Any]:
+    checksum = hashlib.sha256(json.dumps([default_index, tokens]).encode()).hexdigest()
+    return {
+        "format": _FORMAT,
+        "size": len(tokens),
+        "default_index": default_index,
+        "sha256": checksum,
+        "tokens": tokens,
+    }
+
+
+def _checked_token(token: str) -> str:
+    if not isinstance(token, str):
+        raise TypeError(f"a token is a str, got {token!r} of type {type(token).__name__}")
+    return token
+
+
+def build_vocab(
+    token_lists: Iterable[Sequence[str]],
+    min_freq: int = 1,
+    max_tokens: int | None = None,
+    specials: Sequence[str] = (PAD, UNK),
+    special_first: bool = True,
+) -> Vocab:
+    """Build a vocabulary, the most frequent token first (chapter 3, "Vocab").
+
+    Order and selection are those of torchtext 0.18's `build_vocab_from_iterator`: equal counts are
+    in alphabetical order, and a special token that the texts contain too still uses up one of the
+    `max_tokens` places. What differs: if `<unk>` is among the specials, it is the default index.
+
+    Parameters
+    ----------
+    token_lists : iterable of sequences of str
+        One list of tokens per text: training rows only.
+    min_freq : int
+        Tokens that occur less often are left out.
+    max_tokens : int, optional
+        Size limit, the specials included.
+    specials : sequence of str
+        Tokens that do not come from the texts, in order.
+    special_first : bool
+        Whether the specials have the first or the last indices.
+
+    Raises
+    ------
+    TypeError
+        If a text was not tokenized, or a token is not a str.
+    ValueError
+        If `min_freq` is below 1, or `max_tokens` leaves no room beside the specials.
+    VocabError
+        If a special occurs twice.
+    """
+    counts: Counter[str] = Counter()
+    for tokens in token_lists:
+        if isinstance(tokens, str):
+            raise TypeError(f"expected lists of tokens, got the text {tokens[:40]!r}; tokenize it")
+        counts.update(tokens)
+    return vocab_from_counts(counts, min_freq, max_tokens, specials, special_first)
+
+
+def vocab_from_counts(
+    counts: Mapping[str, int],
+    min_freq: int = 1,
+    max_tokens: int | None = None,
+    specials: Sequence[str] = (PAD, UNK),
+    special_first: bool = True,
+) -> Vocab:
+    """Build a vocabulary from token counts; parameters, order and errors as in `build_vocab`."""
+    if min_freq < 1:
+        raise ValueError(f"min_freq={min_freq}: expected 1 or more")
+    if max_tokens is not None and max_tokens <= len(specials):
+        raise ValueError(
+            f"max_tokens={max_tokens}: expected more than {len(specials)}, the specials"
+        )
+    for token in counts:
+        _checked_token(token)
+    # Two stable sorts: by token, then by falling count, so that ties stay in alphabetical order.
+    order = sorted(sorted(counts), key=counts.__getitem__, reverse=True)
+    if max_tokens is not None:
+        order = order[: max_tokens - len(specials)]
+    reserved = set(specials)
+    words = [token for token in order if counts[token] >= min_freq and token not in reserved]
+    vocab = Vocab([*specials, *words] if special_first else [*words, *specials])
+    if UNK in reserved:
+        vocab.set_default_index(vocab[UNK])
+    return vocab
+
+
+def encode(
+    texts: Iterable[str | Sequence[str]],
+    vocab: Vocab,
+    tokenizer: Callable[[str], list[str]] = tokenize,
+    max_length: int | None = None,
+) -> list[list[int]]:
+    """Turn texts into lists of indices, one list a text (chapter 3, "Numbers for the network").
+
+    Parameters
+    ----------
+    texts : iterable of str, or of sequences of str
+        Cleaned texts, or texts that are tokenized already.
+    vocab : Vocab
+        The vocabulary, built on training rows with the same tokenizer.
+    tokenizer : callable
+        Text -> tokens.
+    max_length : int, optional
+        Longer texts keep their first `max_length` tokens.
+    """
+    with paused_garbage_collection():
+        token_lists = (tokenizer(text) if isinstance(text, str) else text for text in texts)
+        if max_length is not None:
+            token_lists = (tokens[:max_length] for tokens in token_lists)
+        return [vocab.lookup_indices(tokens) for tokens in token_lists]

@@ -1,0 +1,67 @@
+"""The benchmarks' frame: targets, the list, and the check of the chapters' time."""
+
+import json
+import os
+
+import pytest
+
+from benchmarks import Target, __main__
+
+
+@pytest.mark.parametrize(
+    ("measured", "at_least", "met", "first_word"),
+    [
+        (2.0, True, True, "ok"),
+        (1.5, True, True, "ok"),
+        (1.49, True, False, "MISSED"),
+        (1.5, False, True, "ok"),
+        (1.51, False, False, "MISSED"),
+        (None, True, True, "skipped"),
+    ],
+)
+def test_target(measured, at_least, met, first_word):
+    target = Target("times as fast", measured, 1.5, at_least, remark="why")
+    assert target.met is met
+    assert str(target).split()[0] == first_word
+    assert "times as fast" in str(target)
+    assert "why" in str(target)
+
+
+def test_list_names_every_benchmark(capsys):
+    assert __main__.main(["--list"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert "text_path" in listed
+    assert listed[-1] == "chapters"
+
+
+def test_unknown_benchmark_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(["text_pat"])
+    assert "no benchmark 'text_pat'; there are:" in capsys.readouterr().err
+
+
+def test_a_missed_target_fails(monkeypatch, capsys):
+    slow = Target("seconds", 3.0, 1.0, at_least=False)
+    monkeypatch.setattr(__main__, "chapter_targets", lambda: [slow])
+    assert __main__.main(["chapters"]) == 1
+    assert "MISSED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seconds", [30.0, 500.0, None])
+def test_chapters_are_judged_by_a_fresh_run_only(monkeypatch, tmp_path, seconds):
+    chapters = __main__.read_chapters()[:1]
+    path = tmp_path / "build" / "results" / f"{chapters[0].contract.run}.newsbriefs.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"cpu_seconds": 1.0}))
+    os.utime(path, ns=(1, 1))
+
+    def course_run(*_, **__):
+        if seconds is not None:
+            path.write_text(json.dumps({"cpu_seconds": seconds}))
+
+    monkeypatch.setattr(__main__, "ROOT", tmp_path)
+    monkeypatch.setattr(__main__, "read_chapters", lambda: chapters)
+    monkeypatch.setattr(__main__.subprocess, "run", course_run)
+    (target,) = __main__.chapter_targets()
+    assert target.met is (seconds == 30.0)
+    assert ("did not run" in target.remark) is (seconds is None)
