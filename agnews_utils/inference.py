@@ -1,4 +1,4 @@
-"""How the engine calls a model, and what it makes of the answer (chapter 4, "The training loop by hand").
+"""How the engine calls a model, and what it makes of the answer (chapter 4, section 4).
 
 The convention is that of transformers: a batch is a mapping of tensors, and the model is called
 with those entries that its `forward` names, `model(input_ids=..., attention_mask=...)`. It returns

@@ -1,4 +1,4 @@
-"""The loop of `fit`: epochs, steps, validation, checkpoints (chapter 4, "The training loop by hand")."""
+"""The loop of `fit`: epochs, steps, validation, checkpoints (chapter 4, section 4)."""
 
 from __future__ import annotations
 
