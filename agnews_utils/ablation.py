@@ -6,7 +6,6 @@ what is compared is the *difference* on each split. See chapter 2, "Does it help
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -19,7 +18,6 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.svm import LinearSVC
 
 from agnews_utils.cleaning import DEFAULT_STEPS, LOSSY_STEPS, Cleaner, clean_frame
-from agnews_utils.corpus import repository_root
 from agnews_utils.duplicates import near_duplicate_groups
 from agnews_utils.splitting import train_valid_split
 
@@ -192,15 +190,3 @@ def compare(
             **{"low": low, "mean": mean, "high": high, "verdict": verdict(low, high)},
         }
     return table
-
-
-def recorded_ablation(data: str = "ag_news") -> dict | None:
-    """Return the course's own long run of the comparison, None outside a checkout of the course.
-
-    `python -m benchmarks.cleaning_ablation` makes it.
-    """
-    root = repository_root()
-    path = root / "results" / f"cleaning_ablation.{data}.json" if root else None
-    if path is None or not path.exists():
-        return None
-    return json.loads(path.read_text(encoding="utf-8"))

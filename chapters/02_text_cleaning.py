@@ -635,17 +635,15 @@ ax = plots_cleaning.differences(intervals_of(live, "reference", "added to the re
 # (`python -m benchmarks.cleaning_ablation` repeats it).
 
 # %%
-from agnews_utils.ablation import recorded_ablation
+from agnews_utils import runtime
 
-recorded = recorded_ablation("ag_news")
-table = recorded["metrics"]["variants"] if recorded else live  # outside a checkout: the live run
-where = "AG News, recorded" if recorded else "live run"
+table = runtime.recorded("cleaning_ablation", "ag_news")["variants"]
 ax = plots_cleaning.differences(
     intervals_of(table, "reference", "added to raw text", "left out of the repairs"),
-    f"Repairs: what each is worth ({where})")
+    "Repairs: what each is worth on AG News (recorded)")
 ax = plots_cleaning.differences(
     intervals_of(table, "added to the repairs", "left out of the textbook"),
-    f"Lossy steps: what each is worth ({where})")
+    "Lossy steps: what each is worth on AG News (recorded)")
 
 # %% [markdown]
 # Look at the upper rows of the first of these two figures. We expected repairs to help. They cost
@@ -677,12 +675,11 @@ ax = plots_cleaning.differences(
 def verdicts(*names: str) -> set[str]:
     return {table[name]["verdict"] for name in names}
 
-if recorded:
-    assert verdicts("all repairs", "only datelines") == {"hurts"}
-    assert verdicts("without datelines", "without entities", "without tags and links", "textbook") == {"helps"}
-    assert verdicts("only unicode", "only white space", "without backslashes", "+ lower case",
-                    "+ punctuation", "+ numbers") == {"no difference"}
-    assert verdicts("+ stop words", "+ stemming") <= {"undecided", "no difference"}
+assert verdicts("all repairs", "only datelines") == {"hurts"}
+assert verdicts("without datelines", "without entities", "without tags and links", "textbook") == {"helps"}
+assert verdicts("only unicode", "only white space", "without backslashes", "+ lower case",
+                "+ punctuation", "+ numbers") == {"no difference"}
+assert verdicts("+ stop words", "+ stemming") <= {"undecided", "no difference"}
 print("live:", {name: live[name]["verdict"] for name in ("all repairs", "textbook")})
 
 # %% [markdown]
@@ -879,8 +876,6 @@ ascii_words_only("Oil giant #39;s profit: $50").split()
 # feed. The recipe does not remove the dirt, it hides it where nobody looks for it.
 
 # %%
-from agnews_utils import runtime
-
 runtime.record("cleaning", news, {
     "stop_words": source, "test_rows": len(test), "missing_descriptions": missing,
     "words": words_count, "report": report[["changed", "percent"]].to_dict("index"), "quality": quality.to_dict("index"),

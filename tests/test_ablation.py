@@ -22,7 +22,6 @@ from agnews_utils.ablation import (
     cleaning_variants,
     compare,
     paired_interval,
-    recorded_ablation,
     repeated_splits,
     split_accuracy,
     term_counts,
@@ -39,6 +38,7 @@ from agnews_utils.augmentation import (
 from agnews_utils.cleaning import Cleaner
 from agnews_utils.data import read_news_csv
 from agnews_utils.duplicates import near_duplicate_pairs
+from agnews_utils.runtime import recorded
 from benchmarks import cleaning_ablation
 
 
@@ -139,15 +139,12 @@ def test_compare_finds_a_step_that_destroys_everything(train):
 
 
 def test_the_recorded_comparison_is_what_its_accuracies_say():
-    recorded = recorded_ablation()
-    assert recorded is not None, "results/cleaning_ablation.ag_news.json is missing"
-    metrics = recorded["metrics"]
+    metrics = recorded("cleaning_ablation")
     table = compare(metrics["accuracies"], metrics["fit_rows"], metrics["valid_rows"])
     assert list(table) == [variant.name for variant in cleaning_variants()]
     for name, row in table.items():
         assert metrics["variants"][name]["verdict"] == row["verdict"]
         assert metrics["variants"][name]["mean"] == pytest.approx(row["mean"], abs=1e-5)
-    assert recorded_ablation("nowhere") is None
 
 
 def test_a_comparison_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):

@@ -257,7 +257,7 @@ def rnn_peers(news: News, only: Sequence[str], again: bool) -> None:
             )
 
 
-def rnn_search(news: News, only: Sequence[str], again: bool, trials: int = 25) -> None:
+def rnn_search(news: News, only: Sequence[str], again: bool, trials: int = 16) -> None:
     """Search dropout, word dropout, size and rate of a GRU with Optuna on validation rows."""
     import optuna
 
@@ -284,7 +284,7 @@ def rnn_search(news: News, only: Sequence[str], again: bool, trials: int = 25) -
 
     started = time.process_time()
     study = optuna.create_study(
-        direction="maximize", sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=8)
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=6)
     )
     study.optimize(objective, n_trials=trials)
     done = [{"valid_accuracy": trial.value, **trial.params} for trial in study.trials]
