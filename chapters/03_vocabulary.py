@@ -277,11 +277,12 @@ ax = plots_vocabulary.power_law_line(
 
 # %% [markdown]
 # Herdan (1960) and Heaps (1978): the number of different tokens grows like a power of the text's
-# length. We fitted all but the first twentieth of the texts and find an exponent of
-# {{ ag_news.heaps_exponent | fixed(2) }} on AG News. Twice the text means
-# {{ ag_news.growth_by_doubling | percent(0) }} more different tokens, whatever amount we start from.
-# No vocabulary is ever complete. So two questions remain: which tokens do we keep, and what happens to
-# the others?
+# length. We fitted all but the first twentieth of the texts, and find an exponent of
+# {{ ag_news.heaps_exponent | fixed(2) }} on AG News: there, twice the text means
+# {{ ag_news.growth_by_doubling | percent(0) }} more different tokens. Earlier the curve is steeper, as it
+# leaves the dotted line; so an exponent, too, belongs to a range. But it does not level off: no
+# vocabulary is ever complete. Two questions remain: which tokens do we keep, and what happens to the
+# others?
 #
 # ## 3.4 Vocab
 #
