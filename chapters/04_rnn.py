@@ -438,7 +438,7 @@ def rising(step, steps):
 history = fit(new_model(), train_batches, epochs=2, learning_rate=1.0, schedule=rising, seed=3)
 tested = {"loss": (history.steps["learning_rate"], draw.smoothed(history.steps["loss"], 5))}
 ax = draw.lines(tested, "Too low, right, too high: the rate test", "learning rate",
-                "training loss (mean of 5 steps)", log="x")
+                "training loss (mean of 5 steps)", log="xy")
 
 # %% [markdown]
 # On the left nothing happens, in the middle the loss falls, on the right it jumps. Take a rate where
@@ -473,8 +473,8 @@ assert plain.epochs["loss"][-1] < plain.epochs["valid_loss"][-1], "no overfittin
 
 # %% [markdown]
 # The loss on the training rows goes to nothing. On the validation rows it turns: from there on the
-# network becomes *surer*, not better. `fit` keeps the weights of the dotted epoch, which is called
-# early stopping. Four more remedies: hide part of the vectors (dropout), hide whole words (word
+# network mostly becomes *surer*, and its mistakes expensive. `fit` keeps the weights of the dotted
+# epoch, the one with the best validation accuracy; that is called early stopping. Four more remedies: hide part of the vectors (dropout), hide whole words (word
 # dropout), shrink the weights (weight decay), and ask for less than certainty (label smoothing).
 # The last one by hand:
 
