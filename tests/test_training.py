@@ -443,7 +443,12 @@ def test_ctrl_c_leaves_the_model_usable_and_the_history_so_far(rows, valid):
             signal.raise_signal(signal.SIGINT)
 
     model = make_model()
-    history = fit(model, make_loader(rows), valid, epochs=3, on_step=press)
+    # A job that was started in the background ignores the signal, unless told otherwise.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        history = fit(model, make_loader(rows), valid, epochs=3, on_step=press)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert history.interrupted
     assert len(history.steps["loss"]) == 17
     assert history.epochs["epoch"] == [1]
