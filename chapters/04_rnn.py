@@ -21,8 +21,6 @@
 # %% [markdown]
 # ## 4.1 A recurrent step by hand
 #
-# ### A recurrent step by hand
-#
 # The linear model of chapter 1 sees a bag of words: *dog bites man* and *man bites dog* are the
 # same to it. A recurrent network reads one word after the other and keeps a *state*, a short
 # memory of what it has read. One step makes a new state from the old one and the next word:
@@ -102,8 +100,6 @@ assert torch.allclose(h, theirs[:, 0], atol=1e-6), "the LSTM by hand differs fro
 # %% [markdown]
 # ## 4.2 Why gates
 #
-# ### Why gates
-#
 # What can a network learn from a word that stands fifty words before the end? Only what the gradient
 # carries back to it. Each step backward multiplies by the same matrix and by the slope of tanh,
 # which is at most 1. We measure the length of the gradient at each distance.
@@ -164,8 +160,6 @@ print(f"norm {norm:.0f} before, gradient {[round(g, 3) for g in weight.grad.toli
 
 # %% [markdown]
 # ## 4.3 A classifier
-#
-# ### A classifier
 #
 # Words become vectors (an embedding, chapter 3), the network reads them, its states are pooled into
 # one vector, and a linear layer turns it into four logits. First the data. Experiments in this
@@ -261,8 +255,6 @@ padding_bug
 # %% [markdown]
 # ## 4.4 The training loop by hand
 #
-# ### The training loop by hand
-#
 # Before any training: what should the loss be? A network that knows nothing spreads its
 # probability evenly over four classes. The loss is the negative logarithm of the share that the
 # right class gets.
@@ -339,8 +331,6 @@ print(f"{len(same)} weight arrays, all equal; accuracy {evaluate(by_fit, valid_b
 
 # %% [markdown]
 # ## 4.5 Optimizers
-#
-# ### Optimizers
 #
 # The gradient says which way is down. How far to go? Stochastic gradient descent (SGD) takes the
 # learning rate times the gradient. Momentum adds up past gradients. Adam also divides by their
@@ -456,8 +446,6 @@ ax = draw.lines(shapes, "Warm up, then cool down", "step", "share of the peak le
 # %% [markdown]
 # ## 4.6 Regularization
 #
-# ### Regularization
-#
 # Two thousand texts, and a network with more than a hundred thousand weights: it will learn the
 # training rows by heart. What does that look like?
 
@@ -556,8 +544,6 @@ print(caught(nn.BatchNorm1d(3), x[:1]).split(",")[0])
 # %% [markdown]
 # ## 4.7 Peers in one table
 #
-# ### Peers in one table
-#
 # Is a recurrent network the right choice? Five others learn from the same rows with the same loop:
 # a bag of embeddings with pairs of words (the model of fastText), a convolution over windows of
 # three to five words (TextCNN), and recurrent ones of each kind.
@@ -620,8 +606,6 @@ peers.round(4)
 
 # %% [markdown]
 # ## 4.8 Using it
-#
-# ### Using it
 #
 # A model is trained to be asked. New headlines go the same way as the training rows: the same
 # tokenizer, the same vocabulary, the same limit.
@@ -695,8 +679,6 @@ caught(check_alignment, apart, [0, 1]).split(";")[0]
 
 # %% [markdown]
 # ## 4.9 When one machine is not enough
-#
-# ### When one machine is not enough
 #
 # A batch can be shared between processes: each computes the gradient of its part, and the parts are
 # averaged. Is that the same? Only if the average knows how many texts each part had:
