@@ -668,7 +668,7 @@ mean_of_means = sum(sum(batch) / len(batch) for batch in right) / len(right)
 print(f"mean of means {mean_of_means:.0%}, right: {sum(map(sum, right)) / sum(map(len, right)):.0%}")
 
 # %% tags=["nbval-check-output"]
-forgetful = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5))
+forgetful = nn.Linear(3, 4)  # any new module is in training mode
 forgetful(torch.ones(1, 3)).sum().backward()
 print(caught(check_evaluation_mode, forgetful).split(":")[0])
 print(caught(check_no_gradients, forgetful).split(",")[0])
