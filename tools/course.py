@@ -169,9 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("chapter", nargs="*", help="numbers or names; all without")
     commands.add_parser("refresh", help=refresh.__doc__.split("\n")[0])
     commands.add_parser("publish", help=publish.__doc__.split("\n")[0]).add_argument("address")
-    for name in ("sync",):
-        command = commands.add_parser(name, help=sync.sync.__doc__.split("\n")[0])
-        command.add_argument("chapter", nargs="*", help="numbers or names; all without")
+    command = commands.add_parser("sync", help=sync.sync.__doc__.split("\n")[0])
+    command.add_argument("chapter", nargs="*", help="numbers or names; all without")
     options = parser.parse_args(arguments)
 
     if options.command == "refresh":

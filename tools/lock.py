@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LANES = {"classroom": "classroom", "modern": "modern"}
+LANES = ("classroom", "modern")
 CUDA_PACKAGE = re.compile(r"^(nvidia-|triton|cuda-)")
 HEADER = """\
 # The {lane} environment, every package with its tested version.
@@ -24,7 +24,7 @@ HEADER = """\
 def lock(lane: str) -> Path:
     """Resolve ``pyproject.toml`` with the extras of one lane and write its lock."""
     command = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11",
-               "--extra", "notebook", "--extra", "develop", "--extra", LANES[lane],
+               "--extra", "notebook", "--extra", "develop", "--extra", lane,
                "--no-header", "--no-annotate", "--quiet"]  # fmt: skip
     resolved = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     pins = [line for line in resolved.splitlines() if line and not CUDA_PACKAGE.match(line)]

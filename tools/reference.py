@@ -196,6 +196,11 @@ def summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
     return content
 
 
+def _half_width(accuracy: float, rows: int) -> float:
+    """Return half the width of the normal 95 % interval of an accuracy."""
+    return 1.96 * (accuracy * (1 - accuracy) / rows) ** 0.5
+
+
 def _linear_row(linear: dict[str, Any], rows: int) -> dict[str, Any]:
     accuracy = linear["linear_accuracy"]
     return {
@@ -205,13 +210,13 @@ def _linear_row(linear: dict[str, Any], rows: int) -> dict[str, Any]:
         "CPU seconds an epoch": None,
         "valid accuracy": linear["linear_valid_accuracy"],
         "test accuracy": accuracy,
-        "+-95 %": 1.96 * (accuracy * (1 - accuracy) / rows) ** 0.5,
+        "+-95 %": _half_width(accuracy, rows),
     }
 
 
 def _reading(network: float, linear: float, rows: int) -> dict[str, Any]:
     """Return the sentence that reads the comparison with the linear model, and its margin."""
-    half = 1.96 * (network * (1 - network) / rows) ** 0.5
+    half = _half_width(network, rows)
     if abs(network - linear) < half:
         text = "The network and the linear model cannot be told apart on these test rows."
     elif network < linear:
