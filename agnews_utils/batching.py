@@ -128,7 +128,7 @@ class LengthBucketSampler(Sampler[list[int]]):
         Batches per chunk: more mean less padding and less chance.
     shuffle : bool
         False, for evaluation: all rows sorted by length, the same in every epoch. The batches then
-        are not in the order of the rows; `list(sampler)` tells which rows they hold.
+        are not in the order of the rows; `row_order` tells which rows they hold.
 
     Raises
     ------
@@ -178,6 +178,11 @@ class LengthBucketSampler(Sampler[list[int]]):
         order = rng.permutation(len(batches)) if self.shuffle else range(len(batches))
         for position in order:
             yield batches[position].tolist()
+
+    @property
+    def row_order(self) -> np.ndarray:
+        """Row numbers in the order of this epoch's batches, shape (rows,)."""
+        return np.array([row for batch in self for row in batch], dtype=np.int64)
 
 
 def padding_share(lengths: Sequence[int], batches: Iterable[Sequence[int]]) -> float:

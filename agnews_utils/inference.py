@@ -191,9 +191,10 @@ def _over_processes(sums: list[float], device: torch.device, processes: int) -> 
 def predict(model: nn.Module, batches: Iterable[Batch]) -> np.ndarray:
     """Return the probability of each class for each document (chapter 4, "Using it").
 
-    Parameters are those of `evaluate`; labels are not needed. If the batches carry `index`, the
-    rows come in the order of the data set, however the batches were sorted; else in the order of
-    the batches. Among several processes each one computes everything.
+    Parameters are those of `evaluate`; labels are not needed. If the batches carry `index`, or
+    come from `batching.make_loader`, the rows come in the order of the data set, however the
+    batches were sorted; else in the order of the batches. Among several processes each one computes
+    everything.
 
     Returns
     -------
@@ -216,7 +217,8 @@ def predict(model: nn.Module, batches: Iterable[Batch]) -> np.ndarray:
         raise ValueError("there is nothing to predict: no batch came.")
     probabilities = torch.cat(parts).numpy()
     if any(index is None for index in rows):
-        return probabilities
+        order = getattr(getattr(batches, "batch_sampler", None), "row_order", None)
+        return probabilities if order is None else probabilities[order.argsort()]
     return probabilities[torch.cat(rows).argsort().numpy()]
 
 

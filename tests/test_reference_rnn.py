@@ -1,11 +1,13 @@
-"""The reference runs: their summary, their choice of models, and one small run from end to end."""
+"""The reference runs of chapter 4: summary, choice of models, one small run from end to end."""
 
 import pandas as pd
 import pytest
 
 from agnews_utils.data import News, load_news
+from agnews_utils.predictions import stored_predictions
 from agnews_utils.runtime import recorded
-from tools import reference
+from tools import reference_rnn as reference
+from tools import reference_store
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,7 @@ def test_the_reading_follows_the_interval(network, linear, words):
 
 def test_one_small_run(news, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "ROOT", tmp_path)
+    monkeypatch.setattr(reference_store, "RESULTS", tmp_path)
     train = news.train.sample(200, random_state=0).reset_index(drop=True)
     small = News("newsbriefs", news.folder, train, news.test.head(40), news.md5)
     monkeypatch.setitem(
@@ -61,6 +64,14 @@ def test_one_small_run(news, tmp_path, monkeypatch):
     assert result["fit_rows"] + result["valid_rows"] == 200
     assert 0 <= result["test_accuracy"] <= 1
     assert result["best_epoch"] == 1
+    stored = stored_predictions(small, tmp_path / "predictions")["gru"][0]
+    right = (stored.test.argmax(1) == small.test["label"]).mean()
+    assert right == pytest.approx(result["test_accuracy"])
+    assert (stored.valid.argmax(1) == stored.valid_labels).mean() == pytest.approx(
+        result["valid_accuracy"]
+    )
+    assert stored.cost["parameters"] == result["parameters"]
+    assert stored.cost["documents_per_second"] > 0
     assert reference.run_one("gru", 1, small)["test_accuracy"] == result["test_accuracy"]
 
 

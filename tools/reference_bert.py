@@ -1,0 +1,213 @@
+"""The reference runs of chapter 5: fine-tuning on all rows, on few, and with many rates."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import pandas as pd
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from agnews_utils.bert import bert_loader, bundled_encoder, load_encoder
+from agnews_utils.data import News, accuracy_interval, train_valid_split
+from agnews_utils.encoder_files import MANIFEST, WEIGHTS
+from agnews_utils.predictions import MODELS
+from agnews_utils.pretrain import faster_precision
+from agnews_utils.runtime import record, recorded, seed_everything
+from agnews_utils.training import History, fit
+from tools.chapters import ROOT
+from tools.reference_store import (
+    RESULTS,
+    VALID_FRACTION,
+    finished,
+    half_width,
+    has_predictions,
+    store,
+)
+
+KEYS = {"fine-tuned": "bert", "random": "bert-random"}
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a network is fine-tuned; chosen on validation rows."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int = 32
+
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments of `fit`; the rate falls linearly after a short rise."""
+        return {
+            "epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+            "schedule": "linear",
+            "warmup": 0.1,
+        }
+
+
+ALL_ROWS = {"bert": FineTuning(3, 3e-4, 64), "bert-random": FineTuning(4, 5e-4, 64)}
+FEW_THOUSAND = {"bert": FineTuning(5, 5e-4), "bert-random": FineTuning(10, 1e-3)}
+
+
+def make_network(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return the bundled encoder with a new head, or the same network with random weights."""
+    seed_everything(seed)
+    model, tokenizer = load_encoder()
+    if name == "bert-random":
+        seed_everything(seed)
+        model = type(model)(model.config)
+    return model, tokenizer
+
+
+def encoder_version() -> str:
+    """Return what tells one bundled encoder from another: the start of its weights' SHA-256."""
+    manifest = json.loads((bundled_encoder() / MANIFEST).read_text(encoding="utf-8"))
+    return manifest["files"][WEIGHTS]["sha256"][:12]
+
+
+@lru_cache(maxsize=1)
+def precision() -> str:
+    """Return the precision that is faster here: that of mixed precision, or "no"."""
+    return faster_precision()
+
+
+def make_batches(
+    frame: pd.DataFrame, tokenizer: Any, batch_size: int, seed: int, shuffle: bool
+) -> DataLoader:
+    """Return length-bucketed batches of news rows."""
+    texts, labels = frame["text"], frame["label"]
+    return bert_loader(texts, labels, tokenizer, batch_size, seed=seed, shuffle=shuffle)
+
+
+def few_rows(frame: pd.DataFrame, per_class: int, draw: int) -> pd.DataFrame:
+    """Draw the same number of rows from each class; the same number always draws the same."""
+    return frame.groupby("label", group_keys=False).sample(per_class, random_state=draw)
+
+
+def train_one(
+    name: str, seed: int, news: News, resume: bool = True
+) -> tuple[nn.Module, History, tuple[DataLoader, DataLoader], PreTrainedTokenizerBase]:
+    """Fine-tune with one seed, or take the model from its checkpoint if that run is finished."""
+    recipe = (FEW_THOUSAND if len(news.train) <= 10_000 else ALL_ROWS)[name]
+    fit_rows, valid_rows = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    model, tokenizer = make_network(name, seed)
+    valid = make_batches(valid_rows, tokenizer, 256, seed, shuffle=False)
+    test = make_batches(news.test, tokenizer, 256, seed, shuffle=False)
+    # Another encoder is another run: its checkpoints must not be taken for this one's.
+    folder = f"{name}-{news.name}-{seed}-{encoder_version()}"
+    history = fit(
+        model,
+        make_batches(fit_rows, tokenizer, recipe.batch_size, seed, shuffle=True),
+        valid,
+        **recipe.settings(),
+        seed=seed,
+        mixed_precision=precision(),
+        checkpoint_folder=ROOT / "build" / "reference" / folder,
+        checkpoint_every=200,
+        resume=resume,
+    )
+    return model, history, (valid, test), tokenizer
+
+
+def full_run(name: str, seed: int, news: News, resume: bool = True) -> dict[str, Any]:
+    """Fine-tune on all rows, store the predictions, return what was measured."""
+    model, history, loaders, _ = train_one(name, seed, news, resume)
+    parameters = sum(value.numel() for value in model.parameters())
+    cost = {"parameters": parameters, "train_cpu_seconds": sum(history.epochs["cpu_seconds"])}
+    predictions = store(news, name, seed, model, loaders, cost)
+    right = predictions.test.argmax(1) == news.test["label"].to_numpy()
+    columns = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "cpu_seconds")
+    return {
+        "parameters": parameters,
+        "best_epoch": history.best_epoch,
+        "valid_accuracy": history.best["valid_accuracy"],
+        "test_accuracy": float(right.mean()),
+        "curve": [dict(zip(columns, row, strict=True)) for row in zip(
+            *(history.epochs[column] for column in columns), strict=True)],
+        "encoder": encoder_version(),
+        "precision": precision(),
+    }  # fmt: skip
+
+
+def full_summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
+    """Return medians over the seeds with their intervals, and the gap that pre-training makes."""
+    rows = len(news.test)
+    recipes = FEW_THOUSAND if len(news.train) <= 10_000 else ALL_ROWS
+    content: dict[str, Any] = {"train_rows": len(news.train), "runs": runs, "models": {}}
+    for name, key in KEYS.items():
+        if not runs.get(key):
+            continue
+        seeds = list(runs[key].values())
+        accuracy = statistics.median(run["test_accuracy"] for run in seeds)
+        content["parameters"] = seeds[0]["parameters"]
+        content["models"][name] = {
+            "seeds": len(seeds),
+            "epochs": recipes[key].epochs,
+            "learning_rate": recipes[key].learning_rate,
+            "test_accuracy": accuracy,
+            "valid_accuracy": statistics.median(run["valid_accuracy"] for run in seeds),
+            "test_accuracies": [run["test_accuracy"] for run in seeds],
+            "interval": accuracy_interval(accuracy, rows),
+            "best_epochs": [run["best_epoch"] for run in seeds],
+            "cpu_seconds_per_epoch": statistics.mean(
+                epoch["cpu_seconds"] for run in seeds for epoch in run["curve"]
+            ),
+        }
+    found = {name: entry["test_accuracy"] for name, entry in content["models"].items()}
+    content["curves"] = {name: runs[KEYS[name]][min(runs[KEYS[name]])]["curve"] for name in found}
+    content["linear_accuracy"] = recorded("exploration", news.name)["linear_accuracy"]
+    if "fine-tuned" in found:
+        content["fine_tuned_accuracy"] = found["fine-tuned"]
+        content["half_width"] = half_width(found["fine-tuned"], rows)
+    if "random" in found:
+        content["random_accuracy"] = found["random"]
+    if len(found) == 2:
+        content["gap"] = found["fine-tuned"] - found["random"]
+    content["readme_rows"] = [
+        {
+            "model": f"{MODELS[KEYS[name]]} (chapter 5, "
+            + (f"median of {entry['seeds']} seeds)" if entry["seeds"] > 1 else "one seed)"),
+            "accuracy": entry["test_accuracy"],
+            "interval": entry["interval"],
+        }
+        for name, entry in content["models"].items()
+    ]
+    return content
+
+
+def bert_full(news: News, only: Sequence[str], again: bool) -> None:
+    """Fine-tune on all rows with every seed; store the results after each."""
+    chosen = [key for name, key in KEYS.items() if not only or name in only or key in only]
+    for key, seed in product(chosen, SEEDS):
+        runs = finished("bert_full", news).get("runs", {})
+        done = runs.get(key, {}).get(str(seed))
+        same = bool(done) and done["encoder"] == encoder_version()
+        if not again and same and has_predictions(news, key, seed):
+            continue
+        run = full_run(key, seed, news, resume=not again)
+        runs = finished("bert_full", news).get("runs", {})  # another command may have added some
+        runs.setdefault(key, {})[str(seed)] = run
+        record(
+            "bert_full",
+            news,
+            full_summary(runs, news),
+            f"{key}, seed {seed}: test {run['test_accuracy']:.2%}, valid "
+            f"{run['valid_accuracy']:.2%}",
+            seed=seed,
+            cpu_seconds=sum(
+                epoch["cpu_seconds"]
+                for by_seed in runs.values()
+                for one in by_seed.values()
+                for epoch in one["curve"]
+            ),
+            folder=RESULTS,
+        )

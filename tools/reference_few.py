@@ -1,0 +1,208 @@
+"""The reference runs of chapter 5 with few labeled rows: accuracy against their number."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from agnews_utils.bert import load_encoder, predict_texts
+from agnews_utils.data import News, train_valid_split
+from agnews_utils.runtime import pick_device, record
+from agnews_utils.self_training import pooled_states, self_train
+from agnews_utils.training import fit
+from tools.reference_bert import (
+    KEYS,
+    FineTuning,
+    encoder_version,
+    few_rows,
+    make_batches,
+    make_network,
+    precision,
+)
+from tools.reference_store import RESULTS, VALID_FRACTION, finished, interval_of_mean
+
+PER_CLASS = {  # labeled rows a class -> draws of them, and how the networks are trained
+    10: (20, {"bert": FineTuning(20, 3e-4, 8), "bert-random": FineTuning(20, 1e-3, 8)}),
+    30: (10, {"bert": FineTuning(15, 3e-4, 8), "bert-random": FineTuning(15, 1e-3, 8)}),
+    100: (6, {"bert": FineTuning(10, 3e-4, 16), "bert-random": FineTuning(15, 1e-3, 16)}),
+    300: (4, {"bert": FineTuning(6, 5e-4), "bert-random": FineTuning(10, 1e-3)}),
+    1000: (3, {"bert": FineTuning(5, 5e-4), "bert-random": FineTuning(8, 1e-3)}),
+    4000: (2, {"bert": FineTuning(3, 5e-4, 64), "bert-random": FineTuning(5, 5e-4, 64)}),
+}
+UNLABELED = 10_000
+"""Texts without labels for self-training."""
+CURVES = ("random", "frozen", "fine-tuned", "self-trained", "linear")
+MOST_FOR_SELF_TRAINING = 1_000
+"""Rows a class up to which texts without labels are tried."""
+
+
+def _linear_accuracy(train: pd.DataFrame, test: pd.DataFrame) -> float:
+    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    model = LinearSVC(C=1.0, random_state=0)
+    model.fit(features.fit_transform(train["text"]), train["label"])
+    return float(model.score(features.transform(test["text"]), test["label"]))
+
+
+@dataclass(frozen=True)
+class States:
+    """The encoder's states of the rows to learn from and of the test rows, computed once."""
+
+    fit_rows: pd.DataFrame
+    test_rows: pd.DataFrame
+
+    @cached_property
+    def fit(self) -> np.ndarray:
+        """Shape (rows to fit, hidden)."""
+        return self._of(self.fit_rows)
+
+    @cached_property
+    def test(self) -> np.ndarray:
+        """Shape (test rows, hidden)."""
+        return self._of(self.test_rows)
+
+    @staticmethod
+    def _of(rows: pd.DataFrame) -> np.ndarray:
+        model, tokenizer = load_encoder()
+        return pooled_states(model.to(pick_device()), tokenizer, rows["text"].tolist())
+
+    def accuracy(self, train: pd.DataFrame, rounds: int) -> float:
+        """Return the test accuracy of the encoder as it is shipped, with a linear classifier."""
+        own = self.fit_rows.index.isin(train.index)
+        states, labels = self.fit[own], self.fit_rows["label"].to_numpy()[own]
+        others = np.random.default_rng(0).permutation(np.flatnonzero(~own))[:UNLABELED]
+        model = self_train(states, labels, self.fit[others], rounds=rounds)
+        return float(model.score(self.test, self.test_rows["label"]))
+
+
+def _tuned_accuracy(
+    name: str, recipe: FineTuning, train: pd.DataFrame, test: pd.DataFrame, seed: int
+) -> float:
+    model, tokenizer = make_network(name, seed)
+    loader = make_batches(train, tokenizer, recipe.batch_size, seed, shuffle=True)
+    fit(model, loader, **recipe.settings(), seed=seed, mixed_precision=precision())
+    answers = predict_texts(model, tokenizer, test["text"]).argmax(1)
+    return float((answers == test["label"].to_numpy()).mean())
+
+
+def bert_curves(news: News, only: Sequence[str], again: bool) -> None:
+    """Measure accuracy against the number of labeled rows; store each point at once."""
+    fit_rows, _ = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    states = States(fit_rows, news.test)
+    least = fit_rows["label"].value_counts().min()
+    sizes = [size for size in PER_CLASS if size <= least]
+    for size, name in product(sizes, [one for one in CURVES if not only or one in only]):
+        done = not again and _point(_curves(news), name, size)
+        if done or (name == "self-trained" and size > MOST_FOR_SELF_TRAINING):
+            continue
+        draws, recipes = PER_CLASS[size]
+        accuracies, started = [], time.process_time()
+        for draw in range(1, draws + 1):
+            train = few_rows(fit_rows, size, draw)
+            if name == "linear":
+                accuracies.append(_linear_accuracy(train, news.test))
+            elif name in ("frozen", "self-trained"):
+                accuracies.append(states.accuracy(train, rounds=5 if name == "self-trained" else 0))
+            else:
+                key = KEYS[name]
+                accuracies.append(_tuned_accuracy(key, recipes[key], train, news.test, draw))
+        _add_point(news, name, size, accuracies, time.process_time() - started)
+    _add_all_rows(news, fit_rows, states)
+
+
+def _curves(news: News) -> dict[str, Any]:
+    content = finished("bert_curves", news)
+    same = content.get("encoder") == encoder_version()
+    return content if same else {"points": [], "cpu_seconds": 0.0}
+
+
+def _point(content: dict[str, Any], name: str, per_class: int) -> dict[str, Any] | None:
+    for point in content["points"]:
+        if (point["model"], point["per_class"]) == (name, per_class):
+            return point
+    return None
+
+
+def _add_point(
+    news: News, name: str, per_class: int, accuracies: list[float], seconds: float
+) -> None:
+    content = _curves(news)  # read again: another command may have added points meanwhile
+    mean, low, high = interval_of_mean(accuracies, len(news.test))
+    points = [p for p in content["points"] if (p["model"], p["per_class"]) != (name, per_class)]
+    points.append(
+        {
+            "model": name,
+            "per_class": per_class,
+            "rows": 4 * per_class,
+            "draws": len(accuracies),
+            "mean": mean,
+            "low": low,
+            "high": high,
+            "accuracies": accuracies,
+        }
+    )
+    points.sort(key=lambda p: (CURVES.index(p["model"]), p["per_class"]))
+    content = {
+        "models": [one for one in CURVES if any(p["model"] == one for p in points)],
+        "points": points,
+        "cpu_seconds": content["cpu_seconds"] + seconds,
+        "encoder": encoder_version(),
+        "precision": precision(),
+    }
+    smallest = min(PER_CLASS)
+    for one in CURVES:
+        if point := _point(content, one, smallest):
+            content[f"few_{one.replace('-', '_')}"] = point["mean"]
+            content["few_draws"] = point["draws"]
+    content["same_as_random_all"] = _rows_that_equal_random_with_all(content)
+    record(
+        "bert_curves",
+        news,
+        content,
+        f"{name}, {per_class} rows a class: {mean:.2%} ({low:.2%} to {high:.2%})",
+        seed=1,
+        cpu_seconds=content["cpu_seconds"],
+        folder=RESULTS,
+    )
+
+
+def _rows_that_equal_random_with_all(content: dict[str, Any]) -> int | None:
+    random = [p for p in content["points"] if p["model"] == "random"]
+    if not random:
+        return None
+    goal = max(random, key=lambda p: p["rows"])["mean"]
+    enough = [
+        p["rows"] for p in content["points"] if p["model"] == "fine-tuned" and p["mean"] >= goal
+    ]
+    return min(enough, default=None)
+
+
+def _add_all_rows(news: News, fit_rows: pd.DataFrame, states: States) -> None:
+    """Add the points with all rows: the seeds of `bert_full`, and the two linear models."""
+    per_class = len(fit_rows) // 4
+    started = time.process_time()
+    runs = finished("bert_full", news).get("runs", {})
+    for name, key in KEYS.items():
+        seeds = [r for r in runs.get(key, {}).values() if r["encoder"] == encoder_version()]
+        if seeds:
+            _add_point(news, name, per_class, [run["test_accuracy"] for run in seeds], 0.0)
+    if not _point(_curves(news), "linear", per_class):
+        accuracy = _linear_accuracy(fit_rows, news.test)
+        _add_point(news, "linear", per_class, [accuracy], time.process_time() - started)
+    if not _point(_curves(news), "frozen", per_class):
+        accuracy = _frozen_with_all(states)
+        _add_point(news, "frozen", per_class, [accuracy], time.process_time() - started)
+
+
+def _frozen_with_all(states: States) -> float:
+    model = LogisticRegression(max_iter=2_000).fit(states.fit, states.fit_rows["label"])
+    return float(model.score(states.test, states.test_rows["label"]))

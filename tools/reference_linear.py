@@ -1,0 +1,107 @@
+"""The reference runs of chapter 6: the linear model's predictions, and models on other news."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
+
+from agnews_utils.batching import make_loader
+from agnews_utils.bert import predict_texts
+from agnews_utils.data import News, accuracy_interval, load_news, train_valid_split
+from agnews_utils.predictions import MODELS, Predictions, store_predictions
+from agnews_utils.runtime import record, recorded
+from agnews_utils.training import predict
+from agnews_utils.vocabulary import encode, tokenize_all
+from tools import reference_bert, reference_rnn
+from tools.reference_store import RESULTS, VALID_FRACTION, has_predictions
+
+TRANSFERRED = ("linear", "bag", "bilstm", "bert")
+
+
+def fit_linear(news: News) -> tuple[TfidfVectorizer, LinearSVC]:
+    """Fit chapter 1's model, with the `C` that it chose, on the rows that all models learn from."""
+    fit_rows, _ = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, dtype=np.float32)
+    matrix = features.fit_transform(fit_rows["text"])
+    c = recorded("exploration", news.name)["linear_c"]
+    return features, LinearSVC(C=c, random_state=0).fit(matrix, fit_rows["label"])
+
+
+def linear_predictions(news: News, only: Sequence[str], again: bool) -> None:
+    """Store the linear model's predictions; its margins go through a softmax as they are."""
+    if not again and has_predictions(news, "linear", 1):
+        return
+    _, valid_rows = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    started = time.process_time()
+    features, model = fit_linear(news)
+    train_seconds = time.process_time() - started
+
+    def probabilities(texts: Any) -> np.ndarray:
+        return softmax(model.decision_function(features.transform(texts)), axis=1)
+
+    started = time.process_time()
+    test = probabilities(news.test["text"])
+    seconds = time.process_time() - started
+    cost = {
+        "parameters": model.coef_.size + model.intercept_.size,
+        "megabytes": 4 * (model.coef_.size + model.intercept_.size) / 1e6,
+        "train_cpu_seconds": train_seconds,
+        "documents_per_second": len(test) / seconds,
+    }
+    labels = valid_rows["label"].to_numpy()
+    valid = probabilities(valid_rows["text"])
+    made = Predictions("linear", 1, test, valid, labels, cost)
+    store_predictions(news, made, RESULTS / "predictions")
+    print(f"linear: {(test.argmax(1) == news.test['label']).mean():.2%} on the test rows")
+
+
+def transfer(news: News, only: Sequence[str], again: bool) -> None:
+    """Test models on the other data set: trained on AG News and tested on News Briefs, and back."""
+    other = load_news("newsbriefs")
+    if news.name != "ag_news":
+        print("transfer needs AG News: name it with --data")
+        return
+    rows = []
+    for name in only or TRANSFERRED:
+        for home, away in ((news, other), (other, news)):
+            answers = _answers(name, home)
+            accuracies = {
+                data.name: float((answers(data.test["text"]) == data.test["label"]).mean())
+                for data in (home, away)
+            }
+            rows.append(
+                {
+                    "model": name,
+                    "label": MODELS[name],
+                    "trained_on": home.name,
+                    "tested_on": away.name,
+                    "home_accuracy": accuracies[home.name],
+                    "away_accuracy": accuracies[away.name],
+                    "away_interval": accuracy_interval(accuracies[away.name], len(away.test)),
+                }
+            )
+            print(rows[-1], flush=True)
+    record("transfer", news, {"rows": rows}, "models on other news", seed=1, folder=RESULTS)
+
+
+def _answers(name: str, news: News) -> Callable[[Any], np.ndarray]:
+    """Return the function from texts to classes of a model that was trained on a data set."""
+    if name == "linear":
+        features, linear = fit_linear(news)
+        return lambda texts: linear.predict(features.transform(texts))
+    if name == "bert":
+        model, _, _, tokenizer = reference_bert.train_one("bert", 1, news)
+        return lambda texts: predict_texts(model, tokenizer, texts).argmax(1)
+    model, _, splits = reference_rnn.train_one(name, 1, news)
+
+    def answers(texts: Any) -> np.ndarray:
+        ids = encode(tokenize_all(texts), splits.vocab, max_length=128)
+        return predict(model, make_loader(ids, [0] * len(ids), 256, shuffle=False)).argmax(1)
+
+    return answers

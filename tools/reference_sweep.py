@@ -1,0 +1,110 @@
+"""The reference run of chapter 5 that compares learning rates and what is trained with them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import pandas as pd
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel
+
+from agnews_utils.bert import layerwise_parameter_groups, unfreeze
+from agnews_utils.data import News, train_valid_split
+from agnews_utils.runtime import record
+from agnews_utils.training import AdamW, evaluate, fit
+from tools.reference_bert import (
+    FineTuning,
+    encoder_version,
+    few_rows,
+    make_batches,
+    make_network,
+    precision,
+)
+from tools.reference_store import RESULTS, VALID_FRACTION, finished
+
+STRATEGIES = ("head only", "all layers", "gradual", "layer-wise")
+RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2)
+SWEEP_ROWS, SWEEP_EPOCHS, SWEEP_SEEDS = 1_000, 4, (1, 2)
+
+
+def bert_sweep(news: News, only: Sequence[str], again: bool) -> None:
+    """Fine-tune with every strategy and rate on a thousand rows; judge on validation rows."""
+    fit_rows, valid_rows = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    train = few_rows(fit_rows, min(SWEEP_ROWS, len(fit_rows)) // 4, 1)
+    valid = valid_rows.sample(min(1_000, len(valid_rows)), random_state=1)
+    for strategy, rate in product(STRATEGIES, RATES):
+        content = finished("bert_sweep", news)
+        if content.get("encoder") != encoder_version():
+            content = {"cells": []}
+        known = [(cell["strategy"], cell["learning_rate"]) for cell in content["cells"]]
+        if (only and strategy not in only) or (not again and (strategy, rate) in known):
+            continue
+        cell = _sweep_cell(strategy, rate, train, valid)
+        cells = [
+            c for c in content["cells"] if (c["strategy"], c["learning_rate"]) != (strategy, rate)
+        ] + [cell]
+        record(
+            "bert_sweep",
+            news,
+            {
+                "rows": len(train),
+                "valid_rows": len(valid),
+                "epochs": SWEEP_EPOCHS,
+                "seeds": len(SWEEP_SEEDS),
+                "cells": cells,
+                "best": max(cells, key=lambda c: c["valid_accuracy"]),
+                "encoder": encoder_version(),
+                "precision": precision(),
+            },
+            f"{strategy}, {rate:g}: {cell['valid_accuracy']:.2%} on validation rows",
+            seed=1,
+            cpu_seconds=sum(c["cpu_seconds"] for c in cells),
+            folder=RESULTS,
+        )
+
+
+def _sweep_cell(
+    strategy: str, rate: float, train: pd.DataFrame, valid: pd.DataFrame
+) -> dict[str, Any]:
+    started, measured = time.process_time(), []
+    for seed in SWEEP_SEEDS:
+        model, tokenizer = make_network("bert", seed)
+        loaders = (
+            make_batches(train, tokenizer, 32, seed, shuffle=True),
+            make_batches(valid, tokenizer, 256, seed, shuffle=False),
+        )
+        _tune(model, loaders[0], strategy, rate, seed)
+        measured.append((evaluate(model, loaders[1]), evaluate(model, loaders[0])))
+    accuracies = [after["accuracy"] for after, _ in measured]
+    return {
+        "strategy": strategy,
+        "learning_rate": rate,
+        "valid_accuracy": statistics.mean(accuracies),
+        "low": min(accuracies),
+        "high": max(accuracies),
+        "valid_loss": statistics.mean(after["loss"] for after, _ in measured),
+        "train_loss": statistics.mean(on_train["loss"] for _, on_train in measured),
+        "cpu_seconds": time.process_time() - started,
+    }
+
+
+def _tune(
+    model: PreTrainedModel, loader: DataLoader, strategy: str, rate: float, seed: int
+) -> None:
+    """Fine-tune the network for the sweep's epochs in one of the four ways."""
+    settings = {**FineTuning(SWEEP_EPOCHS, rate).settings(), "mixed_precision": precision()}
+    if strategy == "gradual":  # one epoch for the head, one for each layer, the rest for all
+        stages: list[int | None] = [*range(model.config.num_hidden_layers + 1), None]
+        for number, layers in enumerate(stages[-SWEEP_EPOCHS:]):
+            unfreeze(model, layers)
+            fit(model, loader, **{**settings, "epochs": 1, "seed": seed + 10 * number})
+        return
+    unfreeze(model, 0 if strategy == "head only" else None)
+    optimizer: Any = "adamw"
+    if strategy == "layer-wise":
+        optimizer = AdamW(layerwise_parameter_groups(model, rate, decay=0.5))
+    fit(model, loader, **settings, optimizer=optimizer, seed=seed)
