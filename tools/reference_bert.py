@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agnews_utils.bert import bert_loader, bundled_encoder, load_encoder
-from agnews_utils.data import News, accuracy_interval, train_valid_split
+from agnews_utils.data import News, accuracy_interval
 from agnews_utils.encoder_files import MANIFEST, WEIGHTS
 from agnews_utils.predictions import MODELS
 from agnews_utils.pretrain import faster_precision
@@ -25,10 +25,10 @@ from agnews_utils.training import History, fit
 from tools.chapters import ROOT
 from tools.reference_store import (
     RESULTS,
-    VALID_FRACTION,
     finished,
     half_width,
     has_predictions,
+    split,
     store,
 )
 
@@ -98,7 +98,7 @@ def train_one(
 ) -> tuple[nn.Module, History, tuple[DataLoader, DataLoader], PreTrainedTokenizerBase]:
     """Fine-tune with one seed, or take the model from its checkpoint if that run is finished."""
     recipe = (FEW_THOUSAND if len(news.train) <= 10_000 else ALL_ROWS)[name]
-    fit_rows, valid_rows = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    fit_rows, valid_rows = split(news)
     model, tokenizer = make_network(name, seed)
     valid = make_batches(valid_rows, tokenizer, 256, seed, shuffle=False)
     test = make_batches(news.test, tokenizer, 256, seed, shuffle=False)

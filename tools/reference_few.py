@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from agnews_utils.bert import load_encoder, predict_texts
-from agnews_utils.data import News, train_valid_split
+from agnews_utils.data import News
 from agnews_utils.runtime import pick_device, record
 from agnews_utils.self_training import pooled_states, self_train
 from agnews_utils.training import fit
@@ -29,7 +29,7 @@ from tools.reference_bert import (
     make_network,
     precision,
 )
-from tools.reference_store import RESULTS, VALID_FRACTION, finished, interval_of_mean
+from tools.reference_store import RESULTS, finished, interval_of_mean, split
 
 PER_CLASS = {  # labeled rows a class -> draws of them, and how the networks are trained
     10: (20, {"bert": FineTuning(20, 3e-4, 8), "bert-random": FineTuning(20, 1e-3, 8)}),
@@ -96,7 +96,7 @@ def _tuned_accuracy(
 
 def bert_curves(news: News, only: Sequence[str], again: bool) -> None:
     """Measure accuracy against the number of labeled rows; store each point at once."""
-    fit_rows, _ = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    fit_rows, _ = split(news)
     states = States(fit_rows, news.test)
     least = fit_rows["label"].value_counts().min()
     sizes = [size for size in PER_CLASS if size <= least]

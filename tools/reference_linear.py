@@ -13,20 +13,20 @@ from sklearn.svm import LinearSVC
 
 from agnews_utils.batching import make_loader
 from agnews_utils.bert import predict_texts
-from agnews_utils.data import News, accuracy_interval, load_news, train_valid_split
+from agnews_utils.data import News, accuracy_interval, load_news
 from agnews_utils.predictions import MODELS, Predictions, store_predictions
 from agnews_utils.runtime import record, recorded
 from agnews_utils.training import predict
 from agnews_utils.vocabulary import encode, tokenize_all
 from tools import reference_bert, reference_rnn
-from tools.reference_store import RESULTS, VALID_FRACTION, has_predictions
+from tools.reference_store import RESULTS, has_predictions, split
 
 TRANSFERRED = ("linear", "bag", "bilstm", "bert")
 
 
 def fit_linear(news: News) -> tuple[TfidfVectorizer, LinearSVC]:
     """Fit chapter 1's model, with the `C` that it chose, on the rows that all models learn from."""
-    fit_rows, _ = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    fit_rows, _ = split(news)
     features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, dtype=np.float32)
     matrix = features.fit_transform(fit_rows["text"])
     c = recorded("exploration", news.name)["linear_c"]
@@ -37,7 +37,7 @@ def linear_predictions(news: News, only: Sequence[str], again: bool) -> None:
     """Store the linear model's predictions; its margins go through a softmax as they are."""
     if not again and has_predictions(news, "linear", 1):
         return
-    _, valid_rows = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    _, valid_rows = split(news)
     started = time.process_time()
     features, model = fit_linear(news)
     train_seconds = time.process_time() - started

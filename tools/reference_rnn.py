@@ -6,14 +6,16 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from agnews_utils.batching import make_loader
-from agnews_utils.data import News, train_valid_split
+from agnews_utils.data import News
 from agnews_utils.rnn import BagOfEmbeddings, RecurrentClassifier, TextCNN, count_parameters
 from agnews_utils.runtime import record, recorded, seed_everything
 from agnews_utils.training import History, evaluate, fit
@@ -21,10 +23,10 @@ from agnews_utils.vocabulary import Vocab, build_vocab, encode, tokenize_all
 from tools.chapters import ROOT
 from tools.reference_store import (
     RESULTS,
-    VALID_FRACTION,
     finished,
     half_width,
     has_predictions,
+    split,
     store,
 )
 
@@ -92,17 +94,24 @@ class Splits:
     vocab: Vocab
 
 
-def prepare(news: News, batch_size: int, seed: int) -> Splits:
-    """Split off validation rows and number the texts as they are (chapter 4, "A classifier")."""
-    fit_rows, valid_rows = train_valid_split(news.train, VALID_FRACTION, seed=42)
+@lru_cache(maxsize=1)
+def _encoded(news: News) -> tuple[list[list[list[int]]], list[pd.Series], Vocab]:
+    """Return texts as numbers, labels and vocabulary; it takes a while, so once for all models."""
+    fit_rows, valid_rows = split(news)
     frames = (fit_rows, valid_rows, news.test)
     tokens = [tokenize_all(frame["text"]) for frame in frames]
     vocab = build_vocab(tokens[0], min_freq=3 if len(fit_rows) > 10_000 else 2)
+    ids = [encode(texts, vocab, max_length=128) for texts in tokens]
+    return ids, [frame["label"] for frame in frames], vocab
+
+
+def prepare(news: News, batch_size: int, seed: int) -> Splits:
+    """Make the loaders of the three splits (chapter 4, "A classifier")."""
+    ids, labels, vocab = _encoded(news)
+    sizes, shuffled = (batch_size, 256, 256), (True, False, False)
     loaders = [
-        make_loader(encode(texts, vocab, max_length=128), frame["label"], size, seed, shuffle)
-        for texts, frame, size, shuffle in zip(
-            tokens, frames, (batch_size, 256, 256), (True, False, False), strict=True
-        )
+        make_loader(texts, classes, size, seed, shuffle)
+        for texts, classes, size, shuffle in zip(ids, labels, sizes, shuffled, strict=True)
     ]
     return Splits(*loaders, vocab)
 

@@ -6,19 +6,27 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from agnews_utils.data import News, accuracy_interval
+from agnews_utils.data import News, accuracy_interval, train_valid_split
 from agnews_utils.predictions import Predictions, store_predictions
 from agnews_utils.training import predict
 from tools.chapters import ROOT
 
 RESULTS = ROOT / "results"
 VALID_FRACTION = 0.05
+
+
+@lru_cache(maxsize=2)
+def split(news: News) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows that all models learn from, and the validation rows, the same for all."""
+    return train_valid_split(news.train, VALID_FRACTION, seed=42)
 
 
 def store(

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from agnews_utils.bert import layerwise_parameter_groups, unfreeze
-from agnews_utils.data import News, train_valid_split
+from agnews_utils.data import News
 from agnews_utils.runtime import record
 from agnews_utils.training import AdamW, evaluate, fit
 from tools.reference_bert import (
@@ -24,7 +24,7 @@ from tools.reference_bert import (
     make_network,
     precision,
 )
-from tools.reference_store import RESULTS, VALID_FRACTION, finished
+from tools.reference_store import RESULTS, finished, split
 
 STRATEGIES = ("head only", "all layers", "gradual", "layer-wise")
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2)
@@ -33,7 +33,7 @@ SWEEP_ROWS, SWEEP_EPOCHS, SWEEP_SEEDS = 1_000, 4, (1, 2)
 
 def bert_sweep(news: News, only: Sequence[str], again: bool) -> None:
     """Fine-tune with every strategy and rate on a thousand rows; judge on validation rows."""
-    fit_rows, valid_rows = train_valid_split(news.train, VALID_FRACTION, seed=42)
+    fit_rows, valid_rows = split(news)
     train = few_rows(fit_rows, min(SWEEP_ROWS, len(fit_rows)) // 4, 1)
     valid = valid_rows.sample(min(1_000, len(valid_rows)), random_state=1)
     for strategy, rate in product(STRATEGIES, RATES):
