@@ -50,8 +50,8 @@ class Recipe:
     """
 
     layers: int = 2
-    hidden: int = 192
-    heads: int = 3
+    hidden: int = 256
+    heads: int = 4
     vocab_size: int = 8000
     max_length: int = 64
     batch_size: int = 64
@@ -59,7 +59,7 @@ class Recipe:
     match_share: float = 0.5
     whole_words: bool = False
     counted: bool = True
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     warmup: float = 0.06
     round_steps: int = 200
     seed: int = 42

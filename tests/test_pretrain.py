@@ -495,7 +495,7 @@ def test_the_stored_hashes_are_those_of_the_data():
     folder = bundled()
     data = Path(os.environ.get("AGNEWS_FULL_DATA") or ROOT.parent / "shared" / "data" / "ag_news")
     if not (data / "test.csv").is_file():
-        pytest.skip("no AG News in AGNEWS_FULL_DATA or ../shared/data/ag_news")
+        pytest.skip("the full AG News is not at hand: name its folder in AGNEWS_FULL_DATA")
     news = load_news(data)
     if news.md5 != {
         k: v for k, v in read_log(folder)["data"]["source"]["md5"].items() if k != EXTRA_FILE
