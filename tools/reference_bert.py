@@ -43,6 +43,8 @@ class FineTuning:
     epochs: int
     learning_rate: float
     batch_size: int = 32
+    decay: float = 1.0
+    """Of the learning rate from each layer to the one below it."""
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments of `fit`; the rate falls linearly after a short rise."""

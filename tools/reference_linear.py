@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.svm import LinearSVC
 
 from agnews_utils.batching import make_loader
 from agnews_utils.bert import predict_texts
 from agnews_utils.data import News, accuracy_interval, load_news
+from agnews_utils.linear_model import LinearClassifier
 from agnews_utils.predictions import MODELS, Predictions, store_predictions
 from agnews_utils.runtime import record, recorded
 from agnews_utils.training import predict
@@ -24,13 +22,11 @@ from tools.reference_store import RESULTS, has_predictions, split
 TRANSFERRED = ("linear", "bag", "bilstm", "bert")
 
 
-def fit_linear(news: News) -> tuple[TfidfVectorizer, LinearSVC]:
+def fit_linear(news: News) -> LinearClassifier:
     """Fit chapter 1's model, with the `C` that it chose, on the rows that all models learn from."""
     fit_rows, _ = split(news)
-    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, dtype=np.float32)
-    matrix = features.fit_transform(fit_rows["text"])
     c = recorded("exploration", news.name)["linear_c"]
-    return features, LinearSVC(C=c, random_state=0).fit(matrix, fit_rows["label"])
+    return LinearClassifier(c).fit(fit_rows["text"], fit_rows["label"])
 
 
 def linear_predictions(news: News, only: Sequence[str], again: bool) -> None:
@@ -39,23 +35,19 @@ def linear_predictions(news: News, only: Sequence[str], again: bool) -> None:
         return
     _, valid_rows = split(news)
     started = time.process_time()
-    features, model = fit_linear(news)
+    model = fit_linear(news)
     train_seconds = time.process_time() - started
-
-    def probabilities(texts: Any) -> np.ndarray:
-        return softmax(model.decision_function(features.transform(texts)), axis=1)
-
     started = time.process_time()
-    test = probabilities(news.test["text"])
+    test = model.predict_proba(news.test["text"])
     seconds = time.process_time() - started
     cost = {
-        "parameters": model.coef_.size + model.intercept_.size,
-        "megabytes": 4 * (model.coef_.size + model.intercept_.size) / 1e6,
+        "parameters": model.parameters,
+        "megabytes": 4 * model.parameters / 1e6,
         "train_cpu_seconds": train_seconds,
         "documents_per_second": len(test) / seconds,
     }
+    valid = model.predict_proba(valid_rows["text"])
     labels = valid_rows["label"].to_numpy()
-    valid = probabilities(valid_rows["text"])
     made = Predictions("linear", 1, test, valid, labels, cost)
     store_predictions(news, made, RESULTS / "predictions")
     print(f"linear: {(test.argmax(1) == news.test['label']).mean():.2%} on the test rows")
@@ -93,8 +85,8 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
 def _answers(name: str, news: News) -> Callable[[Any], np.ndarray]:
     """Return the function from texts to classes of a model that was trained on a data set."""
     if name == "linear":
-        features, linear = fit_linear(news)
-        return lambda texts: linear.predict(features.transform(texts))
+        linear = fit_linear(news)
+        return lambda texts: linear.predict_proba(texts).argmax(1)
     if name == "bert":
         model, _, _, tokenizer = reference_bert.train_one("bert", 1, news)
         return lambda texts: predict_texts(model, tokenizer, texts).argmax(1)
