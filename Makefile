@@ -1,17 +1,19 @@
 # AG News from scratch. Two commands matter: `make run` and `make test`.
 #
 #   make run  [DATA=ag_news|newsbriefs|<folder>] [CHAPTER="1 3"]   execute the course, see build/
-#   make test [LANE=classroom|modern]                              all tests, every notebook too
+#   make test [LANE=classroom|modern] [DEVICE=cpu|cuda]            all tests, every notebook too
 #   make lab                                                       JupyterLab on notebooks/
 #   make data                                                      download AG News (31 MB)
+#   make gpu  [DATA="newsbriefs ag_news"]                          every notebook on a GPU, timed
 #
-# For whoever edits the course: notebooks, record, results, sync, refresh, lint, bench, publish,
-# lock.
+# For whoever edits the course: notebooks, record, results, sync, refresh, lint, format, bench,
+# browser-test, publish, lock.
 
 PYTHON ?= python3.11
 LANE ?= classroom
 DATA ?=
 CHAPTER ?=
+DEVICE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 VENV_classroom := .venv
@@ -25,7 +27,8 @@ BIN := $(VENV)/bin
 COURSE := $(BIN)/python -m tools.course
 DATA_OPTION := $(if $(DATA),--data $(DATA))
 
-.PHONY: run test lab data notebooks record results sync refresh lint format bench publish lock environment
+.PHONY: run test lab data gpu notebooks record results sync refresh lint format bench browser-test \
+    publish lock environment
 .DEFAULT_GOAL := run
 
 environment: $(READY)
@@ -41,8 +44,10 @@ $(READY): requirements/$(LANE).txt pyproject.toml
 run: $(READY)
 	$(COURSE) run $(DATA_OPTION) $(CHAPTER)
 
+# DEVICE=cuda: the notebooks run on the GPU, or, where torch sees none, nothing runs at all.
 test: $(READY)
-	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env \
+	$(if $(DEVICE),$(BIN)/python -m tools.device $(DEVICE) --check)
+	$(if $(DEVICE),AGNEWS_DEVICE=$(DEVICE)) $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env \
 	    --nbval-cell-timeout 600 --numprocesses auto --maxprocesses 4 --dist loadscope
 
 lab: $(READY)
@@ -50,6 +55,11 @@ lab: $(READY)
 
 data: $(READY)
 	$(BIN)/python -m agnews_utils.download
+
+# nbval on one device, notebook after notebook; the seconds of the whole course go to results/.
+gpu: $(READY)
+	$(BIN)/python -m tools.device $(or $(DEVICE),cuda) $(addprefix --data ,$(DATA)) $(CHAPTER)
+	$(COURSE) refresh
 
 notebooks: $(READY)
 	$(COURSE) build $(DATA_OPTION) $(CHAPTER)
@@ -77,6 +87,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(DATA_OPTION)
+
+# Needs Chromium; opens the chapters in JupyterLab there, and runs all their cells.
+browser-test: $(READY)
+	AGNEWS_BROWSER="$(or $(CHAPTER),1 4)" $(BIN)/python -m pytest tests/test_browser.py -v
 
 publish: $(READY)
 	$(COURSE) publish "$(REPO)"

@@ -15,9 +15,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["AGNEWS_DATA"] = "newsbriefs"
+# `python -m tools.device` names other data, and a folder for what the notebooks record.
+os.environ["AGNEWS_DATA"] = os.environ.get("AGNEWS_TEST_DATA", "newsbriefs")
 os.environ.setdefault("AGNEWS_THREADS", "2")
 os.environ.pop("AGNEWS_RECORD", None)
+if "AGNEWS_TEST_RECORD" in os.environ:
+    os.environ["AGNEWS_RECORD"] = os.environ["AGNEWS_TEST_RECORD"]
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
 if "agnews_offline_guard" not in sys.modules:
@@ -27,6 +30,14 @@ if "agnews_offline_guard" not in sys.modules:
     guard = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = guard
     spec.loader.exec_module(guard)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tests_compare_on_the_cpu():
+    """Keep the tests, whose references are CPU results, on the CPU; notebooks take any device."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGNEWS_DEVICE", "cpu")
+        yield
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,4 +54,8 @@ def pytest_runtest_call(item):
 
 def pytest_report_header(config):
     """Say what the notebooks run on."""
-    return f"agnews: notebooks on {os.environ['AGNEWS_DATA']}, network refused except loopback"
+    device = os.environ.get("AGNEWS_DEVICE") or "a GPU if there is one"
+    return (
+        f"agnews: notebooks on {os.environ['AGNEWS_DATA']}, device: {device}, "
+        "network refused except loopback"
+    )

@@ -1,65 +1,137 @@
-"""The generated parts of README.md: the table of chapters and the table of results."""
+"""The generated parts of README.md: its picture, the table of chapters, the table of results."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
+from agnews_utils.corpus import AG_NEWS_ROWS
 from agnews_utils.runtime import write_text
+from tools import picture
 from tools.chapters import ROOT, Chapter
 from tools.results import Results
 
 README = ROOT / "README.md"
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+DATA = {"newsbriefs": "News Briefs", "ag_news": "AG News"}
+GPU_RUN = "device_cuda"
+NOT_MEASURED = "not measured yet"
 
 
 def update(chapters: list[Chapter], results: Results) -> None:
-    """Rewrite the generated parts of README.md if they changed."""
+    """Rewrite the generated parts of README.md, and its picture, if they changed."""
     if README.exists():
         text = README.read_text(encoding="utf-8")
         changed = rendered(text, chapters, results)
         if changed != text:
             write_text(README, changed)
+        picture.update(results)
 
 
 def rendered(text: str, chapters: list[Chapter], results: Results) -> str:
     """Return the README's text with its generated parts as they should be."""
-    makers = {"chapters": chapter_table(chapters, results), "results": result_table(results)}
-    return BLOCK.sub(lambda m: f"{m[1]}{makers[m['name']]}\n{m[3]}", text)
+    makers = {
+        "picture": lambda: picture.LEARNING_CURVES.markdown(results),
+        "chapters": lambda: chapter_table(chapters, results),
+        "results": lambda: result_table(results),
+        "gpu": lambda: gpu_line(results),
+    }
+    return BLOCK.sub(lambda m: f"{m[1]}{makers[m['name']]()}\n{m[3]}", text)
 
 
 def chapter_table(chapters: list[Chapter], results: Results) -> str:
-    """Return the table of chapters: what is learned, measured time, headline."""
-    lines = ["| | chapter | what you learn | CPU seconds, News Briefs | CPU seconds, AG News |",
-             "|---|---|---|---|---|"]  # fmt: skip
+    """Return the table of chapters: what is learned, CPU seconds, and seconds on a GPU if known."""
+    on_gpu = results.runs.get(GPU_RUN, {})
+    heads = ["", "chapter", "what you learn", *(f"CPU seconds, {label}" for label in DATA.values())]
+    for data, label in DATA.items():
+        if data in on_gpu:
+            heads.append(f"seconds on {on_gpu[data]['environment']['device']}, {label}")
+    lines = [_line(heads), "|---" * len(heads) + "|"]
     for chapter in chapters:
         contract = chapter.contract
-        times = [_seconds(contract.run, data, results) for data in ("newsbriefs", "ag_news")]
-        lines.append(
-            f"| {contract.number} | [{contract.title}](notebooks/{chapter.notebook_path.name}) "
-            f"| {contract.summary} | {times[0]} | {times[1]} |"
-        )
+        link = f"[{contract.title}](notebooks/{chapter.notebook_path.name})"
+        cells = [str(contract.number), link, contract.summary]
+        for data in DATA:
+            content = results.runs.get(contract.run, {}).get(data)
+            cells.append(f"{content['cpu_seconds']:.0f}" if content else NOT_MEASURED)
+        for data in DATA:
+            if data in on_gpu:
+                entry = on_gpu[data]["metrics"]["chapters"].get(chapter.name)
+                cells.append(f"{entry['seconds']:.0f}" if entry else NOT_MEASURED)
+        lines.append(_line(cells))
     return "\n".join(lines)
 
 
-def _seconds(run: str, data: str, results: Results) -> str:
-    content = results.runs.get(run, {}).get(data)
-    return f"{content['cpu_seconds']:.0f}" if content else "not measured yet"
+def gpu_line(results: Results) -> str:
+    """Return the sentence on times of a GPU: where and when they were measured, or that not."""
+    runs = results.runs.get(GPU_RUN, {})
+    if not runs:
+        return "On a GPU: not measured yet; `make gpu` does it."
+    newest = max(runs.values(), key=lambda content: content["date"])
+    made_with = newest["environment"]
+    return (
+        f"On a GPU ({made_with['device']}, torch {made_with['torch']}, {newest['date']}) the "
+        "seconds are those of the clock. `make gpu` measures yours."
+    )
+
+
+def _line(cells: list[str]) -> str:
+    return "|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|"
 
 
 def result_table(results: Results) -> str:
-    """Return the table of results: ours with their data, and published ones with their source."""
-    lines = ["| model | test accuracy | training rows | source |", "|---|---|---|---|"]
-    for by_data in results.runs.values():
-        for content in by_data.values():
-            for row in content["metrics"].get("readme_rows", []):
-                low, high = row["interval"]
-                lines.append(
-                    f"| {row['model']} | **{100 * row['accuracy']:.1f}%** "
-                    f"({100 * low:.1f} to {100 * high:.1f}) | {content['data']['description']} "
-                    f"| this course, measured |"
-                )
-    for row in results.published.get("readme_rows", []):
-        lines.append(
-            f"| {row['model']} | {row['accuracy']:.1f}% | {row['training']} | {row['source']} |"
-        )
+    """Return the table of results, best first: ours with their rows, others' with their source."""
+    rows = [*_measured(results), *_published(results)]
+    heads = ["model", "AG News, official test", "trained on", "News Briefs", "source"]
+    lines = [_line(heads), "|---" * len(heads) + "|"]
+    for row in sorted(rows, key=lambda row: -row["accuracy"]):
+        lines.append(_line(row["cells"]))
     return "\n".join(lines)
+
+
+def _measured(results: Results) -> list[dict[str, Any]]:
+    """Return a row for each model that a run recorded, its two data sets side by side."""
+    models: dict[str, dict[str, tuple[Mapping[str, Any], int]]] = {}
+    for by_data in results.runs.values():
+        for data, content in by_data.items():
+            for row in content["metrics"].get("readme_rows", []):
+                train = content["data"]["rows"]["train"]
+                models.setdefault(row["model"], {})[data] = (row, train)
+    rows = []
+    for model, by_data in models.items():
+        row, train = by_data.get("ag_news", (None, 0))
+        briefs, few = by_data.get("newsbriefs", (None, 0))
+        official = AG_NEWS_ROWS["train.csv"]
+        number = f"{train:,}" + (f" of {official:,} rows" if train < official else " rows")
+        small = f"{_accuracy(briefs)}, {few:,} rows" if briefs else ""
+        cells = [model, _accuracy(row, bold=True), number if row else "", small]
+        accuracy = row["accuracy"] if row else -1
+        rows.append({"accuracy": accuracy, "cells": [*cells, "this course, measured"]})
+    return rows
+
+
+def _accuracy(row: Mapping[str, Any] | None, bold: bool = False) -> str:
+    """Return an accuracy with its interval; empty without one."""
+    if row is None:
+        return ""
+    low, high = row["interval"]
+    text = f"{100 * row['accuracy']:.1f}%"
+    return f"{f'**{text}**' if bold else text} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _published(results: Results) -> list[dict[str, Any]]:
+    """Return a row for each published result."""
+    return [
+        {
+            "accuracy": row["accuracy"] / 100,
+            "cells": [
+                row["model"],
+                f"{row['accuracy']:.1f}%",
+                row["training"],
+                "",
+                row["source"],
+            ],
+        }
+        for row in results.published.get("readme_rows", [])
+    ]
