@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 MAX_LENGTH = 64
-"""Pieces per text: nine of ten news texts are shorter."""
+"""Pieces per text, as in pre-training: later positions were never trained. The rest is cut."""
 
 FINE_TUNING: dict[str, Any] = {
     "epochs": 5,

@@ -139,7 +139,7 @@ def _from_pretrained(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load with transformers' own functions, and check what they only warn about."""
     labels = CLASS_NAMES if classes == len(CLASS_NAMES) else [f"class {i}" for i in range(classes)]
-    with _quiet_transformers():
+    with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             place,
@@ -162,8 +162,8 @@ def _from_pretrained(
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Silence the reports that a new head is new; what matters is checked by the caller."""
+def quiet_transformers() -> Iterator[None]:
+    """Silence the reports of transformers (a new head is new); the caller checks what matters."""
     level, bars = (
         transformers_logging.get_verbosity(),
         transformers_logging.is_progress_bar_enabled(),

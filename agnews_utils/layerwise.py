@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from agnews_utils.encoder_loading import quiet_transformers
+from agnews_utils.inference import evaluation_mode
 from agnews_utils.optimizers import parameter_groups
 
 _LAYER = re.compile(r"(?P<stack>.*?\.layers?\.)(?P<number>\d+)\.")
@@ -106,19 +108,18 @@ def attention_maps(
     encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=max_length)
     body = getattr(model, model.base_model_prefix)
     before = model.config._attn_implementation
-    training = model.training
-    model.set_attn_implementation("eager")  # the fused kernels do not keep their weights
-    model.eval()
-    try:
-        with torch.no_grad():
+    with quiet_transformers(), evaluation_mode(model):
+        # The fused kernels do not keep their weights. transformers 4 cannot exchange them, warns,
+        # and computes the weights all the same.
+        model.set_attn_implementation("eager")
+        try:
             device = next(model.parameters()).device
             found = body(
                 input_ids=encoded["input_ids"].to(device),
                 attention_mask=encoded["attention_mask"].to(device),
                 output_attentions=True,
             )
-    finally:
-        model.set_attn_implementation(before)
-        model.train(training)
+        finally:
+            model.set_attn_implementation(before)
     weights = torch.stack([layer[0].cpu() for layer in found.attentions])
     return tokenizer.convert_ids_to_tokens(encoded["input_ids"][0].tolist()), weights

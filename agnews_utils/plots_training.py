@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from agnews_utils.history import History
 from agnews_utils.plots import CLASS_COLORS, label_axes, new_axes
@@ -41,6 +42,8 @@ def lines(
         ax.set_xscale("log")
     if "y" in log:
         ax.set_yscale("log")
+    if x == "epoch":  # there is no epoch 1.5
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(series) > 1:
         ax.legend()
     return label_axes(ax, title, x, y)

@@ -96,7 +96,7 @@ def self_train(
             f"states {states.shape}, labels {labels.shape} and unlabeled {unlabeled.shape} do not "
             "fit together: one label for each row of states, and states of the same width."
         )
-    model = LogisticRegression(max_iter=2_000).fit(states, labels)
+    model = LogisticRegression(max_iter=2_000, tol=1e-3).fit(states, labels)
     for _ in range(rounds):
         probabilities = model.predict_proba(unlabeled)
         guessed, surety = probabilities.argmax(1), probabilities.max(1)
@@ -106,7 +106,7 @@ def self_train(
         inputs = np.concatenate([states, unlabeled[believed]])
         targets = np.concatenate([labels, model.classes_[guessed[believed]]])
         weights = np.where(np.arange(len(targets)) < len(labels), weight, 1.0)
-        model = LogisticRegression(max_iter=2_000).fit(inputs, targets, sample_weight=weights)
+        model = LogisticRegression(max_iter=2_000, tol=1e-3).fit(inputs, targets, sample_weight=weights)
     return model
 
 

@@ -288,6 +288,13 @@ def test_attention_maps_show_what_the_network_computed(tiny, tokenizer):
     torch.testing.assert_close(weights[0], expected[0], atol=1e-5, rtol=1e-4)
 
 
+def test_attention_maps_say_nothing(tiny, tokenizer, capfd):
+    # transformers 4 warns twice that BERT cannot exchange its attention; a notebook would show it.
+    attention_maps(tiny, tokenizer, TEXTS[1])
+    shown = capfd.readouterr()
+    assert shown.out == shown.err == ""
+
+
 # ---------------------------------------------------------------------------------- WordPiece
 
 

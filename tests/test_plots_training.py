@@ -31,6 +31,12 @@ def test_lines_draw_every_series_with_its_name():
     assert draw.lines({"only": ([1], [1])}, "t", "x", "y").get_legend() is None
 
 
+def test_epochs_are_counted_in_whole_numbers():
+    ax = draw.lines({"a": ([1, 2, 3], [3.0, 2.0, 1.0])}, "t", "epoch", "y")
+    ax.figure.canvas.draw()
+    assert all(tick == round(tick) for tick in ax.get_xticks())
+
+
 def test_smoothed_is_the_mean_of_the_last_values():
     values = np.random.default_rng(0).normal(size=30)
     expected = [values[max(0, end - 10) : end].mean() for end in range(1, 31)]

@@ -42,7 +42,7 @@ PER_CLASS = {  # labeled rows a class -> draws of them, and how the networks are
     1000: (2, {"bert": FineTuning(5, 5e-4), "bert-random": FineTuning(8, 1e-3)}),
     4000: (1, {"bert": FineTuning(3, 5e-4, 64), "bert-random": FineTuning(5, 5e-4, 64)}),
 }
-UNLABELED = 10_000
+UNLABELED = 5_000
 """Texts without labels for self-training."""
 CURVES = ("random", "frozen", "fine-tuned", "self-trained", "linear")
 MOST_FOR_SELF_TRAINING = 1_000

@@ -1,0 +1,226 @@
+"""Figures of chapter 5: attention, pre-training, learning rates, accuracy by number of rows.
+
+Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from agnews_utils.plots import GREY, label_axes, new_axes
+
+_BLUE, _ORANGE, _GREEN, _RED = (sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3))
+_PURPLE = sns.color_palette("colorblind")[4]
+
+MODELS = {
+    "fine-tuned": ("pre-trained, fine-tuned", _BLUE, "-"),
+    "self-trained": ("pre-trained, frozen, self-trained", _PURPLE, (0, (5, 1, 1, 1))),
+    "frozen": ("pre-trained, frozen", _GREEN, "--"),
+    "linear": ("TF-IDF + linear model", GREY, "-."),
+    "random": ("random weights", _RED, ":"),
+}
+"""Label, color and line of each model in `accuracy_by_rows`."""
+
+STRATEGIES = {
+    "head only": (_GREEN, "s"),
+    "all layers": (_BLUE, "o"),
+    "gradual": (_ORANGE, "^"),
+    "layer-wise": (_PURPLE, "D"),
+}
+"""Color and marker of each strategy in `accuracy_by_learning_rate`."""
+
+
+def attention_map(
+    pieces: Sequence[str], weights: Tensor | np.ndarray, title: str, ax: Axes | None = None
+) -> Axes:
+    """Draw who looks at whom (chapter 5, "A map of attention").
+
+    Parameters
+    ----------
+    pieces
+        The pieces of a text, shape ``(length,)``.
+    weights
+        Attention weights of one head, shape ``(length, length)``; rows are the queries.
+    title
+        Text of the title.
+    ax
+        Axes to draw on; a new figure without it.
+
+    Raises
+    ------
+    ValueError
+        If the weights have another shape.
+    """
+    values = np.asarray(weights, dtype=float)
+    if values.shape != (len(pieces), len(pieces)):
+        raise ValueError(
+            f"weights has the shape {values.shape}: expected one row and one column for each of "
+            f"the {len(pieces)} pieces; pick one layer and one head."
+        )
+    ax = new_axes(ax, width=6.0, height=5.2)
+    image = ax.imshow(values, cmap="cividis", vmin=0.0)
+    ax.set_xticks(range(len(pieces)), pieces, rotation=60, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(pieces)), pieces)
+    ax.grid(visible=False)
+    ax.figure.colorbar(image, ax=ax, label="share of attention", shrink=0.8)
+    return label_axes(ax, title, "is looked at (key)", "looks (query)")
+
+
+def loss_and_levels(
+    x: Sequence[float],
+    loss: Sequence[float],
+    levels: Mapping[str, float],
+    title: str,
+    x_label: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the loss of masking, and what guessing costs.
+
+    Parameters
+    ----------
+    x, loss
+        Shape ``(points,)``.
+    levels
+        Name -> loss: horizontal lines to compare with, such as the logarithm of the vocabulary.
+    title, x_label
+        Texts of title and horizontal axis.
+    ax
+        Axes to draw on; a new figure without it.
+    """
+    ax = new_axes(ax)
+    ax.plot(x, loss, color=_BLUE, linewidth=1.8, label="the network")
+    for style, (name, level) in zip(("--", ":", "-."), levels.items(), strict=False):
+        ax.axhline(level, color="black", linestyle=style, linewidth=1.2, label=name)
+    ax.legend()
+    return label_axes(ax, title, x_label, "loss (nats per hidden piece)")
+
+
+def pretraining_log(rounds: Sequence[Mapping[str, Any]], pieces: int, title: str) -> np.ndarray:
+    """Draw the log of `python -m agnews_utils.pretrain`: loss of masking, right answers of both.
+
+    Parameters
+    ----------
+    rounds
+        The rounds of `pretraining_log.json`.
+    pieces
+        Size of the vocabulary; the logarithm of it is what guessing evenly costs.
+    title
+        Title of the whole figure.
+
+    Returns
+    -------
+    Array of two Axes.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10.0, 3.8))
+    tokens = [entry["tokens"] / 1e6 for entry in rounds]
+    losses = [entry["valid_masking_loss"] for entry in rounds]
+    levels = {f"guessing evenly, ln {pieces:,}": float(np.log(pieces))}
+    loss_and_levels(
+        tokens, losses, levels, "Naming hidden pieces", "tokens read (million)", axes[0]
+    )
+    columns = {
+        "hidden piece named": ("valid_masking_accuracy", _BLUE, "-"),
+        "description found for a title": ("valid_matching_accuracy", _ORANGE, "--"),
+    }
+    for name, (column, color, style) in columns.items():
+        points = [(x, entry[column]) for x, entry in zip(tokens, rounds, strict=True)]
+        points = [(x, 100 * share) for x, share in points if share is not None]
+        if points:
+            axes[1].plot(*zip(*points, strict=True), style, color=color, label=name, linewidth=1.8)
+    axes[1].set_ylim(bottom=0)
+    axes[1].legend()
+    label_axes(axes[1], "Right answers", "tokens read (million)", "right (%)")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return axes
+
+
+def accuracy_by_rows(
+    points: Sequence[Mapping[str, Any]],
+    title: str,
+    y: str = "test accuracy (%)",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw learning curves: accuracy against the number of labeled rows, with intervals.
+
+    Parameters
+    ----------
+    points
+        Each with ``model`` (a name of `MODELS`), ``rows``, and ``mean``, ``low`` and ``high`` as
+        shares from 0 to 1.
+    title, y
+        Texts of title and vertical axis.
+    ax
+        Axes to draw on; a new figure without it.
+
+    Raises
+    ------
+    ValueError
+        If a model is not in `MODELS`.
+    """
+    unknown = sorted({point["model"] for point in points} - set(MODELS))
+    if unknown:
+        raise ValueError(f"unknown model {unknown[0]!r}: expected one of {', '.join(MODELS)}")
+    ax = new_axes(ax, height=4.6)
+    for model, (label, color, style) in MODELS.items():
+        own = sorted((p for p in points if p["model"] == model), key=lambda point: point["rows"])
+        if own:
+            rows = [point["rows"] for point in own]
+            mean, low, high = (
+                [100 * point[name] for point in own] for name in ("mean", "low", "high")
+            )
+            ax.plot(rows, mean, linestyle=style, color=color, marker="o", markersize=4, label=label)
+            ax.fill_between(rows, low, high, color=color, alpha=0.18, linewidth=0)
+    every = sorted({point["rows"] for point in points})
+    ax.set_xscale("log")
+    ax.set_xticks(every, [f"{rows:,}" for rows in every])
+    ax.minorticks_off()
+    ax.legend(loc="lower right")
+    return label_axes(ax, title, "labeled rows (logarithmic)", y)
+
+
+def accuracy_by_learning_rate(
+    cells: Sequence[Mapping[str, Any]], title: str, ax: Axes | None = None
+) -> Axes:
+    """Draw a sweep: accuracy against the learning rate, one line a strategy, with intervals.
+
+    Parameters
+    ----------
+    cells
+        Each with ``strategy`` (a name of `STRATEGIES`), ``learning_rate``, and
+        ``valid_accuracy``, ``low`` and ``high`` as shares from 0 to 1.
+    title
+        Text of the title.
+    ax
+        Axes to draw on; a new figure without it.
+
+    Raises
+    ------
+    ValueError
+        If a strategy is not in `STRATEGIES`.
+    """
+    unknown = sorted({cell["strategy"] for cell in cells} - set(STRATEGIES))
+    if unknown:
+        raise ValueError(f"unknown strategy {unknown[0]!r}: expected one of {[*STRATEGIES]}")
+    ax = new_axes(ax, height=4.6)
+    for strategy, (color, marker) in STRATEGIES.items():
+        own = sorted(
+            (cell for cell in cells if cell["strategy"] == strategy),
+            key=lambda cell: cell["learning_rate"],
+        )
+        if own:
+            rates = [cell["learning_rate"] for cell in own]
+            middle = np.array([100 * cell["valid_accuracy"] for cell in own])
+            low, high = (np.array([100 * cell[name] for cell in own]) for name in ("low", "high"))
+            errors = np.clip([middle - low, high - middle], 0, None)
+            ax.errorbar(rates, middle, errors, color=color, marker=marker, capsize=3,
+                        linewidth=1.6, label=strategy)  # fmt: skip
+    ax.set_xscale("log")
+    ax.legend(title="what is trained")
+    return label_axes(ax, title, "learning rate (logarithmic)", "validation accuracy (%)")
