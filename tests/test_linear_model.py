@@ -1,0 +1,79 @@
+"""Stand-ins of chapter 6: the linear model is scikit-learn's, and answers are in row order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+from agnews_utils.data import News, load_news, train_valid_split
+from agnews_utils.evaluation_checks import checked_probabilities
+from agnews_utils.linear_model import LinearClassifier, quick_predictions
+from agnews_utils.predictions import Predictions
+
+
+@pytest.fixture(scope="module")
+def news():
+    whole = load_news("newsbriefs")
+    test = whole.test.sample(150, random_state=0).reset_index(drop=True)
+    return News("small", whole.folder, whole.train, test)
+
+
+@pytest.fixture(scope="module")
+def quick(news):
+    return quick_predictions(news, seeds=(1,))
+
+
+def test_predictions_are_those_of_a_pipeline(news):
+    model = LinearClassifier(c=0.3).fit(news.train["text"], news.train["label"])
+    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, dtype=np.float32)
+    theirs = make_pipeline(features, LinearSVC(C=0.3, random_state=0))
+    theirs.fit(news.train["text"], news.train["label"])
+    answers = checked_probabilities(model.predict_proba(news.test["text"]))
+    assert (answers.argmax(1) == theirs.predict(news.test["text"])).all()
+    margins = theirs.decision_function(news.test["text"])
+    gaps = np.log(answers[:, 0] / answers[:, 1])
+    np.testing.assert_allclose(gaps, margins[:, 0] - margins[:, 1], rtol=1e-6, atol=1e-9)
+    assert model.parameters == theirs[-1].coef_.size + 4
+
+
+def test_quick_predictions_have_the_form_of_stored_ones(news, quick):
+    _, valid = train_valid_split(news.train, 0.05, seed=42)
+    assert list(quick) == ["linear", "bag"]
+    for (one,) in quick.values():
+        assert isinstance(one, Predictions)
+        assert checked_probabilities(one.test).shape == (len(news.test), 4)
+        assert checked_probabilities(one.valid).shape == (len(valid), 4)
+        assert one.valid_labels.tolist() == valid["label"].tolist()
+        assert all(value > 0 for value in one.cost.values())
+
+
+def test_answers_stand_in_the_order_of_the_rows(news, quick):
+    """Answers in the order of length-sorted batches would be right on about one in four rows."""
+    for (one,) in quick.values():
+        assert (one.test.argmax(1) == news.test["label"]).mean() > 0.6
+        assert (one.valid.argmax(1) == one.valid_labels).mean() > 0.6
+
+
+def test_a_larger_data_set_is_sampled(monkeypatch):
+    from agnews_utils import linear_model
+
+    whole = load_news("newsbriefs")
+    monkeypatch.setattr(linear_model, "MOST_ROWS", 200)
+    news = News("small", whole.folder, whole.train, pd.DataFrame(whole.test[:20]))
+    seen = []
+    monkeypatch.setattr(
+        linear_model.LinearClassifier,
+        "fit",
+        lambda self, texts, labels: seen.append(len(texts)) or LinearClassifier.__new__(Fake),
+    )
+    quick_predictions(news, seeds=())
+    assert seen == [200]
+
+
+class Fake(LinearClassifier):
+    parameters = 1
+
+    def predict_proba(self, texts):
+        return np.full((len(texts), 4), 0.25)
