@@ -106,7 +106,9 @@ def self_train(
         inputs = np.concatenate([states, unlabeled[believed]])
         targets = np.concatenate([labels, model.classes_[guessed[believed]]])
         weights = np.where(np.arange(len(targets)) < len(labels), weight, 1.0)
-        model = LogisticRegression(max_iter=2_000, tol=1e-3).fit(inputs, targets, sample_weight=weights)
+        model = LogisticRegression(max_iter=2_000, tol=1e-3).fit(
+            inputs, targets, sample_weight=weights
+        )
     return model
 
 
