@@ -26,7 +26,7 @@ from agnews_utils.training import fit
 from benchmarks import Target
 from tools.chapters import ROOT
 
-ROWS, BATCH_SIZE, ROUNDS, RATE = 4_800, 32, 3, 3e-4
+ROWS, BATCH_SIZE, ROUNDS, RATE = 2_400, 32, 3, 3e-4
 
 
 def padded_rows(
