@@ -76,7 +76,7 @@ LEARNING_CURVES = Picture(
     numbers="points",
     helper="agnews_utils.plots_bert:accuracy_by_rows",
     title="What pre-training buys on AG News",
-    alt="Test accuracy on AG News against the number of labeled training rows, for four models",
+    alt="Test accuracy on AG News against the number of labeled rows, for five ways to train",
     caption=(
         "What pre-training buys (chapter 5): with ten labeled rows a class, the encoder that comes "
         "with the course reaches {{ ag_news.few_fine_tuned | percent }} on the test rows of AG "
