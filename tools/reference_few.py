@@ -190,9 +190,11 @@ def _rows_that_equal_random_with_all(content: dict[str, Any]) -> int | None:
     random = [p for p in content["points"] if p["model"] == "random"]
     if not random:
         return None
-    goal = max(random, key=lambda p: p["rows"])["mean"]
+    goal = max(random, key=lambda p: p["rows"])
     enough = [
-        p["rows"] for p in content["points"] if p["model"] == "fine-tuned" and p["mean"] >= goal
+        p["rows"]
+        for p in content["points"]
+        if p["model"] == "fine-tuned" and p["mean"] >= goal["mean"] and p["rows"] < goal["rows"]
     ]
     return min(enough, default=None)
 
