@@ -153,7 +153,12 @@ The loss of masking fell from {_number(first["valid_masking_loss"])} after the f
 guessing evenly among the pieces is \
 {np.log(recipe["vocab_size"]):.2f}.
 
-{_unfinished(log)}## Terms
+{_unfinished(log)}## What it reaches
+
+`make results RUN="bert_full bert_curves"` fine-tunes it on all rows and on few; the README of the
+course and its chapter 5 show the results.
+
+## Terms
 
 The texts are AG's corpus of news articles, which is provided for research and other non-commercial
 activity; use this model for nothing else. No text can be read back from the hashes.

@@ -601,8 +601,8 @@ ax = draw.lines(by_epoch, title, "epoch", "validation accuracy (%)")
 # {{ results.bert_full.newsbriefs.fine_tuned_accuracy | percent }} against
 # {{ results.bert_full.newsbriefs.random_accuracy | percent }}, and
 # {{ results.bert_full.newsbriefs.linear_accuracy | percent }} for the linear model.
-# (Medians of {{ results.bert_full.ag_news.models["fine-tuned"].seeds }} seeds, epochs chosen on
-# validation rows.)
+# (Epochs chosen on validation rows; medians over {{ results.bert_full.ag_news.models["fine-tuned"].seeds }}
+# seeds, but for random weights on AG News: {{ results.bert_full.ag_news.models["random"].seeds }}.)
 #
 # ### Overfitting
 #
