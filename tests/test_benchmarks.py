@@ -4,8 +4,10 @@ import json
 import os
 
 import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
 
-from benchmarks import Target, __main__
+from benchmarks import Target, __main__, gpu_fine_tuning
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,29 @@ def test_chapters_are_judged_by_a_fresh_run_only(monkeypatch, tmp_path, seconds)
     (target,) = __main__.chapter_targets()
     assert target.met is (seconds == 30.0)
     assert ("did not run" in target.remark) is (seconds is None)
+
+
+def test_without_a_gpu_nothing_is_measured(monkeypatch):
+    monkeypatch.setattr(gpu_fine_tuning.runtime, "pick_device", lambda: torch.device("cpu"))
+    (target,) = gpu_fine_tuning.run("newsbriefs")
+    assert target.measured is None
+    assert target.met
+    assert "no GPU" in str(target)
+
+
+def test_rates_of_matrices_and_steps():
+    cpu = torch.device("cpu")
+    assert gpu_fine_tuning.matrix_rate(cpu, size=64, times=2) > 0
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64, num_labels=4,
+    )  # fmt: skip
+    model = BertForSequenceClassification(config)
+    row = gpu_fine_tuning.step_rate(model, cpu, batch_size=4, times=2)
+    # Forward and backward: six operations for each weight and each piece that meets it; pooler and
+    # head meet one piece. Two products of attention with 64 x 64 weights of 16 numbers, likewise.
+    layer, head = 4 * 16 * 16 + 2 * 16 * 32, 16 * 16 + 16 * 4
+    expected = 6 * (64 * layer + head) + 6 * 2 * 64 * 64 * 16
+    operations = row["operations_per_second"] / row["documents_per_second"]
+    assert operations == pytest.approx(expected, rel=1e-6)
+    assert row["parameters"] == sum(value.numel() for value in model.parameters())
