@@ -8,7 +8,7 @@ from scipy import stats
 
 from agnews_utils.data import News, accuracy_interval, load_news
 from agnews_utils.predictions import stored_predictions
-from tools import reference_bert, reference_few, reference_store, reference_sweep
+from tools import reference, reference_bert, reference_few, reference_store, reference_sweep
 from tools.reference_bert import FineTuning
 
 QUICK = {"bert": FineTuning(1, 3e-4, 16), "bert-random": FineTuning(1, 1e-3, 16)}
@@ -107,3 +107,16 @@ def test_the_rows_that_equal_random_weights_with_all():
     assert reference_few._rows_that_equal_random_with_all({"points": points}) == 400
     points.pop()
     assert reference_few._rows_that_equal_random_with_all({"points": points}) is None
+
+
+def test_only_what_a_run_has_can_be_named(capsys):
+    with pytest.raises(SystemExit):
+        reference.main(["bert_curves", "--only", "linaer"])
+    assert "--only linaer: expected one of fine-tuned, frozen, linear" in capsys.readouterr().err
+
+
+def test_only_the_named_models_are_measured(news, results, monkeypatch):
+    monkeypatch.setattr(reference_few.States, "_of", None)  # would fail if states were computed
+    reference_few.bert_curves(news, only=["linear"], again=False)
+    points = read(results / "bert_curves.newsbriefs.json")["points"]
+    assert {point["model"] for point in points} == {"linear"}

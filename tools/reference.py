@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 import torch
 
 from agnews_utils.data import News, load_news
-from tools.reference_bert import bert_full
-from tools.reference_few import bert_curves
-from tools.reference_linear import linear_predictions, transfer
-from tools.reference_rnn import rnn_peers, rnn_search
-from tools.reference_sweep import bert_sweep
+from tools.reference_bert import KEYS, bert_full
+from tools.reference_few import CURVES, bert_curves
+from tools.reference_linear import TRANSFERRED, linear_predictions, transfer
+from tools.reference_rnn import RECIPES, rnn_peers, rnn_search
+from tools.reference_sweep import STRATEGIES, bert_sweep
 
 RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "linear_predictions": linear_predictions,
@@ -31,6 +31,14 @@ RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "bert_curves": bert_curves,
     "bert_full": bert_full,
 }
+MODELS: dict[str, tuple[str, ...]] = {
+    "transfer": TRANSFERRED,
+    "rnn_peers": tuple(RECIPES),
+    "bert_sweep": STRATEGIES,
+    "bert_curves": CURVES,
+    "bert_full": (*KEYS, *KEYS.values()),
+}
+"""What `--only` can name, of the runs that have parts."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=[], help="models of the run; all without")
     parser.add_argument("--again", action="store_true", help="do not keep finished results")
     options = parser.parse_args(arguments)
+    known = {name for run in options.run or RUNS for name in MODELS.get(run, ())}
+    if unknown := sorted(set(options.only) - known):
+        parser.error(f"--only {unknown[0]}: expected one of {', '.join(sorted(known)) or 'none'}")
     torch.set_num_threads(1)  # the models are small; run two commands to use two cores
     news = load_news(options.data)
     for name in options.run or RUNS:

@@ -60,6 +60,11 @@ ALL_ROWS = {"bert": FineTuning(3, 3e-4, 64), "bert-random": FineTuning(4, 5e-4, 
 FEW_THOUSAND = {"bert": FineTuning(5, 5e-4), "bert-random": FineTuning(10, 1e-3)}
 
 
+def recipes_for(news: News) -> dict[str, FineTuning]:
+    """Return how each network is trained on all rows of a data set, by the number of these."""
+    return FEW_THOUSAND if len(news.train) <= 10_000 else ALL_ROWS
+
+
 def make_network(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the bundled encoder with a new head, or the same network with random weights."""
     seed_everything(seed)
@@ -99,7 +104,7 @@ def train_one(
     name: str, seed: int, news: News, resume: bool = True
 ) -> tuple[nn.Module, History, tuple[DataLoader, DataLoader], PreTrainedTokenizerBase]:
     """Fine-tune with one seed, or take the model from its checkpoint if that run is finished."""
-    recipe = (FEW_THOUSAND if len(news.train) <= 10_000 else ALL_ROWS)[name]
+    recipe = recipes_for(news)[name]
     fit_rows, valid_rows = split(news)
     model, tokenizer = make_network(name, seed)
     valid = make_batches(valid_rows, tokenizer, 256, seed, shuffle=False)
@@ -143,7 +148,7 @@ def full_run(name: str, seed: int, news: News, resume: bool = True) -> dict[str,
 def full_summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
     """Return medians over the seeds with their intervals, and the gap that pre-training makes."""
     rows = len(news.test)
-    recipes = FEW_THOUSAND if len(news.train) <= 10_000 else ALL_ROWS
+    recipes = recipes_for(news)
     content: dict[str, Any] = {"train_rows": len(news.train), "runs": runs, "models": {}}
     for name, key in KEYS.items():
         if not runs.get(key):

@@ -107,7 +107,8 @@ def bert_curves(news: News, only: Sequence[str], again: bool) -> None:
     states = States(fit_rows, news.test)
     least = fit_rows["label"].value_counts().min()
     sizes = [size for size in PER_CLASS if size <= least]
-    for size, name in product(sizes, [one for one in CURVES if not only or one in only]):
+    chosen = [name for name in CURVES if not only or name in only]
+    for size, name in product(sizes, chosen):
         done = not again and _point(_curves(news), name, size)
         if done or (name == "self-trained" and size > MOST_FOR_SELF_TRAINING):
             continue
@@ -127,7 +128,7 @@ def bert_curves(news: News, only: Sequence[str], again: bool) -> None:
                 key = KEYS[name]
                 accuracies.append(_tuned_accuracy(key, recipes[key], train, news.test, draw))
         _add_point(news, name, size, accuracies, time.process_time() - started)
-    _add_all_rows(news, fit_rows, states)
+    _add_all_rows(news, fit_rows, states, chosen)
 
 
 def _curves(news: News) -> dict[str, Any]:
@@ -199,19 +200,21 @@ def _rows_that_equal_random_with_all(content: dict[str, Any]) -> int | None:
     return min(enough, default=None)
 
 
-def _add_all_rows(news: News, fit_rows: pd.DataFrame, states: States) -> None:
+def _add_all_rows(
+    news: News, fit_rows: pd.DataFrame, states: States, chosen: Sequence[str]
+) -> None:
     """Add the points with all rows: the seeds of `bert_full`, and the two linear models."""
     per_class = len(fit_rows) // 4
     started = time.process_time()
     runs = finished("bert_full", news).get("runs", {})
     for name, key in KEYS.items():
         seeds = [r for r in runs.get(key, {}).values() if r["encoder"] == encoder_version()]
-        if seeds:
+        if seeds and name in chosen:
             _add_point(news, name, per_class, [run["test_accuracy"] for run in seeds], 0.0)
-    if not _point(_curves(news), "linear", per_class):
+    if "linear" in chosen and not _point(_curves(news), "linear", per_class):
         accuracy = _linear_accuracy(fit_rows, news.test)
         _add_point(news, "linear", per_class, [accuracy], time.process_time() - started)
-    if not _point(_curves(news), "frozen", per_class):
+    if "frozen" in chosen and not _point(_curves(news), "frozen", per_class):
         accuracy = _frozen_with_all(states)
         _add_point(news, "frozen", per_class, [accuracy], time.process_time() - started)
 
