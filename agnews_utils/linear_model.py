@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from scipy.special import softmax
@@ -82,19 +83,35 @@ def quick_predictions(news: News, seeds: Iterable[int] = (1, 2)) -> dict[str, li
         bags = [_bag(frames, news, seed) for seed in seeds]
     finally:
         torch.set_num_threads(threads)
-    return {"linear": [_linear(frames, news)], "bag": bags}
+    return {"linear": [linear_run(*frames, trained_on=news.description)], "bag": bags}
 
 
-def _linear(frames: tuple, news: News) -> Predictions:
-    fit_rows, valid_rows, test = frames
+def linear_run(
+    fit_rows: pd.DataFrame,
+    valid_rows: pd.DataFrame,
+    test: pd.DataFrame,
+    c: float = 1.0,
+    trained_on: str = "",
+) -> Predictions:
+    """Train the linear model; return its predictions with what it cost.
+
+    Parameters
+    ----------
+    fit_rows, valid_rows, test : DataFrame
+        News rows to learn from, and those to predict.
+    c : float
+        See `LinearClassifier`.
+    trained_on : str
+        The data, for the record.
+    """
     started = time.process_time()
-    model = LinearClassifier().fit(fit_rows["text"], fit_rows["label"])
+    model = LinearClassifier(c).fit(fit_rows["text"], fit_rows["label"])
     trained = time.process_time()
     answers = model.predict_proba(test["text"])
     cost = _cost(model.parameters, trained - started, len(test), time.process_time() - trained)
     valid = model.predict_proba(valid_rows["text"])
     labels = valid_rows["label"].to_numpy()
-    return Predictions("linear", 1, answers, valid, labels, cost, news.description)
+    return Predictions("linear", 1, answers, valid, labels, cost, trained_on)
 
 
 def _bag(frames: tuple, news: News, seed: int) -> Predictions:

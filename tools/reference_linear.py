@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 from agnews_utils.batching import make_loader
 from agnews_utils.bert import predict_texts
 from agnews_utils.data import News, accuracy_interval, load_news
-from agnews_utils.linear_model import LinearClassifier
-from agnews_utils.predictions import MODELS, Predictions, store_predictions
+from agnews_utils.linear_model import LinearClassifier, linear_run
+from agnews_utils.predictions import MODELS, store_predictions
 from agnews_utils.runtime import record, recorded
 from agnews_utils.training import predict
 from agnews_utils.vocabulary import encode, tokenize_all
@@ -22,35 +21,18 @@ from tools.reference_store import RESULTS, has_predictions, split
 TRANSFERRED = ("linear", "bag", "bilstm", "bert")
 
 
-def fit_linear(news: News) -> LinearClassifier:
-    """Fit chapter 1's model, with the `C` that it chose, on the rows that all models learn from."""
-    fit_rows, _ = split(news)
-    c = recorded("exploration", news.name)["linear_c"]
-    return LinearClassifier(c).fit(fit_rows["text"], fit_rows["label"])
+def chosen_c(news: News) -> float:
+    """Return the `C` that chapter 1 chose on validation rows."""
+    return recorded("exploration", news.name)["linear_c"]
 
 
 def linear_predictions(news: News, only: Sequence[str], again: bool) -> None:
     """Store the linear model's predictions; its margins go through a softmax as they are."""
     if not again and has_predictions(news, "linear", 1):
         return
-    _, valid_rows = split(news)
-    started = time.process_time()
-    model = fit_linear(news)
-    train_seconds = time.process_time() - started
-    started = time.process_time()
-    test = model.predict_proba(news.test["text"])
-    seconds = time.process_time() - started
-    cost = {
-        "parameters": model.parameters,
-        "megabytes": 4 * model.parameters / 1e6,
-        "train_cpu_seconds": train_seconds,
-        "documents_per_second": len(test) / seconds,
-    }
-    valid = model.predict_proba(valid_rows["text"])
-    labels = valid_rows["label"].to_numpy()
-    made = Predictions("linear", 1, test, valid, labels, cost)
+    made = linear_run(*split(news), news.test, chosen_c(news), news.description)
     store_predictions(news, made, RESULTS / "predictions")
-    print(f"linear: {(test.argmax(1) == news.test['label']).mean():.2%} on the test rows")
+    print(f"linear: {(made.test.argmax(1) == news.test['label']).mean():.2%} on the test rows")
 
 
 def transfer(news: News, only: Sequence[str], again: bool) -> None:
@@ -85,7 +67,8 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
 def _answers(name: str, news: News) -> Callable[[Any], np.ndarray]:
     """Return the function from texts to classes of a model that was trained on a data set."""
     if name == "linear":
-        linear = fit_linear(news)
+        fit_rows, _ = split(news)
+        linear = LinearClassifier(chosen_c(news)).fit(fit_rows["text"], fit_rows["label"])
         return lambda texts: linear.predict_proba(texts).argmax(1)
     if name == "bert":
         model, _, _, tokenizer = reference_bert.train_one("bert", 1, news)
