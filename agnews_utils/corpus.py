@@ -5,9 +5,9 @@ This module imports nothing else of the package: reading, downloading and descri
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
+
+from agnews_utils.files import course_path, repository_root, shown_path
 
 #: Class names in label order: `CLASS_NAMES[label]` with `label` from 0 to 3 (chapter 1, "Labels").
 CLASS_NAMES = ["World", "Sports", "Business", "Sci/Tech"]
@@ -20,14 +20,6 @@ AG_NEWS_MD5 = {
 }
 #: Number of rows in the official AG News files.
 AG_NEWS_ROWS = {"train.csv": 120_000, "test.csv": 7_600}
-
-_PACKAGE = Path(__file__).resolve().parent
-
-
-def repository_root() -> Path | None:
-    """Folder of the course's repository, or None when the package was installed from a wheel."""
-    root = _PACKAGE.parent
-    return root if (root / "pyproject.toml").is_file() and (root / "data").is_dir() else None
 
 
 def bundled_folder(name: str = "newsbriefs") -> Path:
@@ -48,15 +40,12 @@ def bundled_folder(name: str = "newsbriefs") -> Path:
     FileNotFoundError
         If neither place holds `train.csv` and `test.csv`.
     """
-    root = repository_root()
-    places = [] if root is None else [root / "data" / name]
-    places.append(_PACKAGE / "bundled" / name)
-    for place in places:
-        if not missing_files(place):
-            return place
+    folder = course_path(f"data/{name}")
+    if not missing_files(folder):
+        return folder
     raise FileNotFoundError(
         f"The bundled data set {name!r} is incomplete: no {' and '.join(NEWS_FILES)} in "
-        f"{' or '.join(shown_path(place) for place in places)}. "
+        f"{shown_path(folder)}. "
         "Restore the folder from the repository, or install the package again."
     )
 
@@ -77,27 +66,3 @@ def ag_news_folder() -> Path:
 def missing_files(folder: Path) -> list[str]:
     """Names of the files of a data set that `folder` lacks: an empty list means all are there."""
     return [name for name in NEWS_FILES if not (folder / name).is_file()]
-
-
-def file_md5(path: str | os.PathLike[str]) -> str:
-    """MD5 of a file as 32 hexadecimal digits, read in pieces: any size fits into memory."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
-def shown_path(path: str | os.PathLike[str]) -> str:
-    """Write a path as printed in a notebook: without the part that only this machine has.
-
-    Returns
-    -------
-    str
-        The path relative to the repository or to the working directory; for a path outside of
-        both its last two parts.
-    """
-    absolute = Path(os.path.abspath(path))
-    bases = [base for base in (repository_root(), Path.cwd()) if base is not None]
-    for base in bases:
-        for candidate, start in ((absolute, base), (absolute.resolve(), base.resolve())):
-            if candidate.is_relative_to(start):
-                return candidate.relative_to(start).as_posix()
-    return "/".join(part for part in absolute.parts[-2:] if part != absolute.anchor)

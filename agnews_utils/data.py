@@ -20,9 +20,7 @@ from agnews_utils.corpus import (
     NEWS_FILES,
     ag_news_folder,
     bundled_folder,
-    file_md5,
     missing_files,
-    shown_path,
 )
 from agnews_utils.download import DownloadError, download_ag_news
 from agnews_utils.duplicates import (
@@ -43,6 +41,7 @@ from agnews_utils.exploration import (
     log_odds,
     news_source,
 )
+from agnews_utils.files import file_hash, shown_path
 from agnews_utils.reading import NewsFormatError, read_news_csv
 from agnews_utils.splitting import train_valid_split
 
@@ -148,7 +147,7 @@ def load_news(source: str | os.PathLike[str] | None = None) -> News:
         If a file is not in the format of AG News; see `read_news_csv`.
     """
     folder, remark = _chosen_folder(source)
-    md5 = {name: file_md5(folder / name) for name in NEWS_FILES}
+    md5 = {name: file_hash(folder / name, "md5") for name in NEWS_FILES}
     train, test = (read_news_csv(folder / name) for name in NEWS_FILES)
     news = News(_data_set_name(folder, md5), folder, train, test, md5)
     place = "bundled with the course" if news.name == "newsbriefs" else f"from {shown_path(folder)}"

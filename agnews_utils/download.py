@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from agnews_utils.corpus import AG_NEWS_MD5, ag_news_folder, file_md5, shown_path
+from agnews_utils.corpus import AG_NEWS_MD5, ag_news_folder
+from agnews_utils.files import file_hash, shown_path
 
 #: Addresses that hold the official files; the second reaches the same ones over another host.
 MIRRORS = (
@@ -83,7 +84,7 @@ def download_ag_news(
     for name, md5 in files.items():
         target = folder / name
         if target.is_file():
-            if file_md5(target) == md5:
+            if file_hash(target, "md5") == md5:
                 say(f"{shown_path(target)} is there and verified.")
                 continue
             say(f"{shown_path(target)} is not the official file (wrong MD5): fetching it again.")
@@ -128,12 +129,12 @@ def _fetch(
 
 
 def _is(path: Path, md5: str) -> bool:
-    return path.is_file() and file_md5(path) == md5
+    return path.is_file() and file_hash(path, "md5") == md5
 
 
 def _finish(partial: Path, target: Path, md5: str) -> None:
     """Give a complete file its name if it is the right one, else delete it."""
-    found = file_md5(partial)
+    found = file_hash(partial, "md5")
     if found != md5:
         partial.unlink()
         raise _AttemptFailed(f"wrong content: MD5 {found} instead of {md5}")

@@ -7,10 +7,8 @@ read from safetensors only, since a pickle can run any code when it is loaded.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from agnews_utils.corpus import repository_root, shown_path
-from agnews_utils.runtime import write_text
+from agnews_utils.files import course_path, file_hash, shown_path, write_text, written_whole
 
 BUNDLED = "agnews-bert-mini"
 """Name of the encoder that comes with the course."""
@@ -43,14 +40,11 @@ def bundled_encoder() -> Path:
     EncoderError
         If neither place has it.
     """
-    root = repository_root()
-    places = [] if root is None else [root / "data" / "pretrained" / BUNDLED]
-    places.append(Path(__file__).resolve().parent / "bundled" / "pretrained" / BUNDLED)
-    for place in places:
-        if (place / CONFIG).is_file():
-            return place
+    folder = course_path(f"data/pretrained/{BUNDLED}")
+    if (folder / CONFIG).is_file():
+        return folder
     raise EncoderError(
-        f"The bundled encoder {BUNDLED} is not in {shown_path(places[0])}: restore the folder from "
+        f"The bundled encoder {BUNDLED} is not in {shown_path(folder)}: restore the folder from "
         "the repository, or install the package again."
     )
 
@@ -58,7 +52,7 @@ def bundled_encoder() -> Path:
 def write_manifest(folder: Path) -> None:
     """Write size and SHA-256 of every file of a folder into its `manifest.json`."""
     files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        path.name: {"bytes": path.stat().st_size, "sha256": file_hash(path)}
         for path in sorted(folder.iterdir())
         if path.is_file() and path.name not in (MANIFEST, "README.md")
     }
@@ -85,7 +79,7 @@ def check_manifest(folder: Path) -> None:
                 f"{shown_path(path)} has {size:,} bytes instead of {expected['bytes']:,}: it was "
                 f"cut off or exchanged. {_advice(folder)}"
             )
-        if _sha256(path) != expected["sha256"]:
+        if file_hash(path) != expected["sha256"]:
             raise EncoderError(
                 f"{shown_path(path)} was changed or exchanged: its SHA-256 is not that in "
                 f"{MANIFEST}. {_advice(folder)}"
@@ -140,11 +134,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise EncoderError(f"{shown_path(path)} holds no settings. {_advice(path.parent)}")
     return content
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # ---------------------------------------------------------------------------------- writing
@@ -205,10 +194,8 @@ def write_encoder(
     beside them.
     """
     folder = Path(folder)
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with written_whole(folder) as partial:
+        partial.mkdir()
         stored = {
             name: (value.half() if half and value.is_floating_point() else value).cpu().clone()
             for name, value in tensors.items()
@@ -223,11 +210,6 @@ def write_encoder(
         for name, content in (data or {}).items():
             (partial / name).write_bytes(content)
         write_manifest(partial)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from agnews_utils.corpus import CLASS_NAMES, shown_path
+from agnews_utils.corpus import CLASS_NAMES
 from agnews_utils.encoder_files import (
     BUNDLED,
     EncoderError,
@@ -26,6 +26,7 @@ from agnews_utils.encoder_files import (
     check_folder,
     check_vocabulary,
 )
+from agnews_utils.files import shown_path
 
 _REACH_SECONDS = 3.0
 

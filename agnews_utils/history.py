@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from agnews_utils.runtime import write_text
+from agnews_utils.files import write_text
 
 STEP_COLUMNS = (
     "step",

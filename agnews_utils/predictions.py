@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from agnews_utils.data import News
+from agnews_utils.files import course_path, written_whole
 
 MODELS = {
     "linear": "linear SVM (chapter 1)",
@@ -96,8 +97,7 @@ def store_predictions(
         If the numbers of rows differ, or a value is no probability.
     """
     _check(predictions, len(news.test))
-    target = Path(folder or _folders()[0]) / _file_name(predictions, news.name)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(folder or course_path("results/predictions")) / _file_name(predictions, news.name)
     about = {
         "format": _FORMAT,
         "model": predictions.model,
@@ -112,9 +112,8 @@ def store_predictions(
             for name in ("test", "valid")
         }
     tensors["valid_labels"] = np.asarray(predictions.valid_labels).astype(np.uint8)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    save_file(tensors, partial, metadata=about)
-    os.replace(partial, target)
+    with written_whole(target) as partial:
+        save_file(tensors, partial, metadata=about)
     return target
 
 
@@ -140,8 +139,8 @@ def stored_predictions(
     PredictionError
         If there are none for these test rows, or a file is damaged.
     """
-    folders = [Path(folder)] if folder is not None else _folders()
-    paths = sorted(p for place in folders for p in place.glob(f"*.{news.name}.safetensors"))
+    place = course_path("results/predictions") if folder is None else Path(folder)
+    paths = sorted(place.glob(f"*.{news.name}.safetensors"))
     found = [_read(path, news) for path in paths]
     if not found:
         raise PredictionError(
@@ -207,10 +206,3 @@ def _check(predictions: Predictions, test_rows: int) -> None:
 
 def _file_name(predictions: Predictions, data: str) -> str:
     return f"{predictions.model}-{predictions.seed}.{data}.safetensors"
-
-
-def _folders() -> list[Path]:
-    """Return where results lie: in the repository, or in the installed package."""
-    package = Path(__file__).resolve().parent
-    places = [package.parent / "results", package / "bundled" / "results"]
-    return [place / "predictions" for place in places if place.is_dir()][:1]

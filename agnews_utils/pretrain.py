@@ -28,11 +28,12 @@ from agnews_utils.checkpoints import CheckpointError, load_checkpoint
 from agnews_utils.counted_embeddings import counted_embeddings
 from agnews_utils.data import load_news
 from agnews_utils.encoder_export import export_encoder
+from agnews_utils.files import write_text
 from agnews_utils.inference import evaluate
 from agnews_utils.pretraining import PretrainingModel, Recipe, TimeBudget
 from agnews_utils.pretraining_batches import PretrainingBatches
 from agnews_utils.pretraining_data import EncodedRows, prepare
-from agnews_utils.runtime import pick_device, seed_everything, write_text
+from agnews_utils.runtime import pick_device, seed_everything
 from agnews_utils.training import History, fit
 from agnews_utils.wordpiece import pieces_by_id
 

@@ -7,8 +7,6 @@ with the same tokenizer, rows and order.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from agnews_utils.cleaning import clean_frame
-from agnews_utils.corpus import file_md5
 from agnews_utils.data import News, read_news_csv
+from agnews_utils.files import file_hash, written_whole
 from agnews_utils.text_hashes import text_hashes
 from agnews_utils.wordpiece import train_tokenizer, wrap_tokenizer
 
@@ -100,7 +98,7 @@ def prepare(news: News, folder: Path, *, vocab_size: int, max_length: int, seed:
     """
     extra = news.folder / EXTRA_FILE
     source = {
-        "md5": news.md5 | ({EXTRA_FILE: file_md5(extra)} if extra.is_file() else {}),
+        "md5": news.md5 | ({EXTRA_FILE: file_hash(extra, "md5")} if extra.is_file() else {}),
         "vocab_size": vocab_size,
         "max_length": max_length,
         "seed": seed,
@@ -165,21 +163,18 @@ def encode_rows(
 
 
 def _save(prepared: Prepared, folder: Path) -> None:
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     arrays = {}
     for split in ("train", "valid"):
         for part in _PARTS:
             sequences = getattr(getattr(prepared, split), part)
             arrays[f"{split}.{part}.ids"] = np.concatenate(sequences)
             arrays[f"{split}.{part}.lengths"] = np.array([len(ids) for ids in sequences])
-    save_file(arrays, partial / "rows.safetensors")
-    save_file(prepared.hashes, partial / "hashes.safetensors")
-    prepared.tokenizer.backend_tokenizer.save(str(partial / "tokenizer.json"))
-    (partial / "facts.json").write_text(json.dumps(prepared.facts, indent=1), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with written_whole(folder) as partial:
+        partial.mkdir()
+        save_file(arrays, partial / "rows.safetensors")
+        save_file(prepared.hashes, partial / "hashes.safetensors")
+        prepared.tokenizer.backend_tokenizer.save(str(partial / "tokenizer.json"))
+        (partial / "facts.json").write_text(json.dumps(prepared.facts, indent=1), encoding="utf-8")
 
 
 def _load(folder: Path, facts: dict[str, Any]) -> Prepared:

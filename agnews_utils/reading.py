@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from agnews_utils.corpus import CLASS_NAMES, shown_path
+from agnews_utils.corpus import CLASS_NAMES
+from agnews_utils.files import shown_path
 
 _LABELS = {str(number): number - 1 for number in range(1, len(CLASS_NAMES) + 1)}
 _EXPECTED = '3 columns, "class","title","description", separated by commas'

@@ -19,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agnews_utils.files import course_path, repository_root, write_text
+
 if TYPE_CHECKING:
     import torch
 
@@ -183,25 +185,15 @@ def recorded(run: str, data: str = "ag_news") -> dict[str, Any]:
     FileNotFoundError
         If there is no such run; the message names those that there are.
     """
-    package = Path(__file__).parent
-    folders = [package.parent / "results", package / "bundled" / "results"]
-    for folder in folders:
-        path = folder / f"{run}.{data}.json"
-        if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))["metrics"]
-    there = sorted({path.stem for folder in folders for path in folder.glob("*.*.json")})
+    folder = course_path("results")
+    path = folder / f"{run}.{data}.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))["metrics"]
+    there = sorted(path.stem for path in folder.glob("*.*.json"))
     raise FileNotFoundError(
         f"no recorded run {run}.{data}; there are: {', '.join(there) or 'none'}. "
         "`make results` records all of them."
     )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader never sees half of it: a temporary file, then a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
 
 
 def environment() -> dict[str, str]:
@@ -216,7 +208,9 @@ def environment() -> dict[str, str]:
 
 def code_version() -> str:
     """Return the short commit hash, with ``+changes`` if package or chapters differ from it."""
-    root = Path(__file__).parent.parent
+    root = repository_root()
+    if root is None:
+        return f"version {_version('agnews-utils')}"
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(root), *arguments]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agnews_utils.runtime import write_text
+from agnews_utils.files import write_text
 from agnews_utils.text_statistics import coverage, power_law, vocabulary_growth
 from agnews_utils.tokenizer import (
     TOKEN_PATTERN,

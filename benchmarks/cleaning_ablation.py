@@ -22,7 +22,8 @@ from agnews_utils.ablation import (
 )
 from agnews_utils.cleaning import stop_words
 from agnews_utils.data import load_news
-from agnews_utils.runtime import record, write_text
+from agnews_utils.files import write_text
+from agnews_utils.runtime import record
 
 ROOT = Path(__file__).resolve().parents[1]
 

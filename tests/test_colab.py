@@ -44,8 +44,8 @@ def colab(wheel, tmp_path):
 def test_the_wheel_carries_the_corpus_and_no_stray_file(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert "agnews_utils/bundled/newsbriefs/train.csv" in names
-    assert "agnews_utils/bundled/newsbriefs/test.csv" in names
+    assert "agnews_utils/bundled/data/newsbriefs/train.csv" in names
+    assert "agnews_utils/bundled/data/newsbriefs/test.csv" in names
     assert not [name for name in names if name.startswith(("tests/", "tools/", "notebooks/"))]
 
 

@@ -15,7 +15,7 @@ from helpers import ROOT, full_data_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agnews_utils import corpus
+from agnews_utils import corpus, files
 from agnews_utils import data as data_module
 from agnews_utils.data import (
     AG_NEWS_MD5,
@@ -320,26 +320,26 @@ def test_real_ag_news_is_recognized(capsys):
 
 
 def test_shown_paths_hold_no_machine_path(tmp_path, monkeypatch):
-    assert corpus.shown_path(ROOT / "data" / "ag_news") == "data/ag_news"
-    assert corpus.shown_path("/home/somebody/course/data/ag_news/") == "data/ag_news"
-    assert corpus.shown_path("/data") == "data"
+    assert files.shown_path(ROOT / "data" / "ag_news") == "data/ag_news"
+    assert files.shown_path("/home/somebody/course/data/ag_news/") == "data/ag_news"
+    assert files.shown_path("/data") == "data"
     monkeypatch.chdir(tmp_path)
-    assert corpus.shown_path("here/news") == "here/news"
-    assert corpus.shown_path(tmp_path / "here") == "here"
+    assert files.shown_path("here/news") == "here/news"
+    assert files.shown_path(tmp_path / "here") == "here"
     monkeypatch.chdir(ROOT / "tests")
-    assert corpus.shown_path("../data/ag_news") == "data/ag_news"
+    assert files.shown_path("../data/ag_news") == "data/ag_news"
 
 
 def test_an_installed_package_finds_its_bundled_data(tmp_path, monkeypatch):
     """Without a repository the wheel's copy is used, and AG News goes under the working folder."""
     package = tmp_path / "site-packages" / "agnews_utils"
-    make_folder(package / "bundled" / "newsbriefs")
-    monkeypatch.setattr(corpus, "_PACKAGE", package)
+    make_folder(package / "bundled" / "data" / "newsbriefs")
+    monkeypatch.setattr(files, "_PACKAGE", package)
     monkeypatch.chdir(tmp_path)
-    assert corpus.repository_root() is None
-    assert corpus.bundled_folder() == package / "bundled" / "newsbriefs"
+    assert files.repository_root() is None
+    assert corpus.bundled_folder() == package / "bundled" / "data" / "newsbriefs"
     assert corpus.ag_news_folder() == tmp_path / "data" / "ag_news"
-    (package / "bundled" / "newsbriefs" / "test.csv").unlink()
+    (package / "bundled" / "data" / "newsbriefs" / "test.csv").unlink()
     with pytest.raises(FileNotFoundError, match="'newsbriefs' is incomplete"):
         corpus.bundled_folder()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agnews_utils import runtime
+from agnews_utils import files, runtime
 from agnews_utils.data import load_news
 
 
@@ -59,14 +59,14 @@ def test_record_refuses_what_is_no_result(news, tmp_path, value, name):
 
 def test_write_text_leaves_the_old_file_when_interrupted(tmp_path, monkeypatch):
     path = tmp_path / "result.json"
-    runtime.write_text(path, "old")
+    files.write_text(path, "old")
 
     def broken(self, *args, **kwargs):
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "write_text", broken)
     with pytest.raises(OSError, match="disk full"):
-        runtime.write_text(path, "new")
+        files.write_text(path, "new")
     assert path.read_bytes() == b"old"
 
 

@@ -166,7 +166,7 @@ def read_notebook(path: Path) -> NotebookNode:
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Check a notebook and write it: a temporary file first, then a rename."""
-    from agnews_utils.runtime import write_text
+    from agnews_utils.files import write_text
 
     nbformat.validate(notebook)
     write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from agnews_utils.runtime import write_text
+from agnews_utils.files import write_text
 from tools import readme, sync
 from tools.chapters import (
     ROOT,

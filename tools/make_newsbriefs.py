@@ -11,10 +11,10 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
 from pathlib import Path
 
+from agnews_utils.files import write_text
 from tools.newsbriefs_card import fill, generated
 from tools.newsbriefs_dirt import description_edits, render, title_edits
 from tools.newsbriefs_feeds import assign
@@ -118,13 +118,6 @@ def read_text(path: Path) -> str | None:
     return path.read_bytes().decode("utf-8", "replace") if path.is_file() else None
 
 
-def write(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, path)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Write what differs, or with `--check` only name it; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -143,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = [name for name, text in files.items() if read_text(options.data / name) != text]
     for name in stale:
         if not options.check:
-            write(options.data / name, files[name])
+            write_text(options.data / name, files[name])
         print(f"{'differs' if options.check else 'wrote'}: {options.data / name}")
     if not stale:
         print(f"News Briefs in {options.data} is up to date.")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from agnews_utils.files import written_whole
 from tools.chapters import ROOT
 from tools.results import Results, fill, read_results
 
@@ -139,10 +139,8 @@ def draw(picture: Picture, metrics: Mapping[str, Any]) -> None:
     # No version of matplotlib in the file: it would change with the environment.
     metadata = {HASH: digest(picture, metrics), "Software": None}
     axes.figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=metadata)
-    picture.path.parent.mkdir(exist_ok=True)
-    temporary = picture.path.with_name(f"{picture.path.name}.{os.getpid()}.partial")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, picture.path)
+    with written_whole(picture.path) as partial:
+        partial.write_bytes(buffer.getvalue())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agnews_utils.corpus import AG_NEWS_ROWS
-from agnews_utils.runtime import write_text
+from agnews_utils.files import write_text
 from tools import picture
 from tools.chapters import ROOT, Chapter
 from tools.results import Results

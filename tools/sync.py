@@ -6,7 +6,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from agnews_utils.runtime import write_text
+from agnews_utils.files import write_text
 from tools.chapters import GENERATED, Chapter, ChapterError, read_notebook
 from tools.results import Results, fill, parts
 
