@@ -54,7 +54,7 @@ lab: $(READY)
 	$(BIN)/python -m jupyterlab notebooks
 
 data: $(READY)
-	$(BIN)/python -m agnews_utils.download
+	$(BIN)/python -m agnews_utils.data.download
 
 # nbval on one device, notebook after notebook; the seconds of the whole course go to results/.
 gpu: $(READY)

@@ -18,8 +18,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.svm import LinearSVC
 
 from agnews_utils.cleaning import DEFAULT_STEPS, LOSSY_STEPS, Cleaner, clean_frame
-from agnews_utils.duplicates import near_duplicate_groups
-from agnews_utils.splitting import train_valid_split
+from agnews_utils.data.duplicates import near_duplicate_groups
+from agnews_utils.data.splitting import train_valid_split
 
 RAW, REPAIRED, TEXTBOOK = "raw text", "all repairs", "textbook"
 _TEXTBOOK_STEPS = ("lower case", "punctuation", "numbers", "stop words", "stemming")

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from agnews_utils.cleaning import clean_frame
-from agnews_utils.data import News, load_news
+from agnews_utils.data.duplicates import text_hashes
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.encoder_export import read_hashes
 from agnews_utils.encoder_files import bundled_encoder
 from agnews_utils.pretraining_data import read_texts
-from agnews_utils.text_hashes import text_hashes
 
 
 def count_texts(stored: dict[str, np.ndarray], news: News) -> dict[str, int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from agnews_utils.exploration import require_columns
+from agnews_utils.data.exploration import require_columns
 from agnews_utils.reduction import (
     ascii_words_only,
     lower_case,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from agnews_utils.corpus import CLASS_NAMES
+from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.evaluation_checks import checked_pair
 
 CLASSES = len(CLASS_NAMES)

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from agnews_utils.corpus import CLASS_NAMES
+from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.encoder_files import (
     BUNDLED,
     EncoderError,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from agnews_utils.duplicates import near_duplicate_groups
+from agnews_utils.data.duplicates import near_duplicate_groups
 from agnews_utils.evaluation_checks import checked_labels, checked_probabilities
 
 _SLACK = 1e-9

@@ -14,7 +14,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from agnews_utils.batching import make_loader
-from agnews_utils.data import News, train_valid_split
+from agnews_utils.data.loading import News
+from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.predictions import Predictions
 from agnews_utils.rnn import BagOfEmbeddings, count_parameters
 from agnews_utils.runtime import seed_everything

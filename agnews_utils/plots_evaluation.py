@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from agnews_utils.comparison import pareto_front
-from agnews_utils.corpus import CLASS_NAMES
+from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.plots import CLASS_COLORS, GREY, label_axes, new_axes
 
 

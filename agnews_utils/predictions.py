@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from agnews_utils.data import News
+from agnews_utils.data.loading import News
 from agnews_utils.files import course_path, written_whole
 
 MODELS = {

@@ -26,7 +26,7 @@ import torch
 
 from agnews_utils.checkpoints import CheckpointError, load_checkpoint
 from agnews_utils.counted_embeddings import counted_embeddings
-from agnews_utils.data import load_news
+from agnews_utils.data.loading import load_news
 from agnews_utils.encoder_export import export_encoder
 from agnews_utils.files import write_text
 from agnews_utils.inference import evaluate

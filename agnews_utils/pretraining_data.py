@@ -19,9 +19,9 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from agnews_utils.cleaning import clean_frame
-from agnews_utils.data import News, read_news_csv
+from agnews_utils.data.duplicates import text_hashes
+from agnews_utils.data.loading import News, read_news_csv
 from agnews_utils.files import file_hash, written_whole
-from agnews_utils.text_hashes import text_hashes
 from agnews_utils.wordpiece import train_tokenizer, wrap_tokenizer
 
 EXTRA_FILE = "unlabelled_extra.csv"

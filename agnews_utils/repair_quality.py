@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from agnews_utils.cleaning import DEFAULT_STEPS, Cleaner, normalize_whitespace
-from agnews_utils.corpus import bundled_folder
+from agnews_utils.data.corpus import bundled_folder
 
 REPAIRS: dict[str, tuple[set[str], list[str]]] = {
     "entities": ({"entity_apostrophe", "entity_quote", "entity_dollar"}, ["entities"]),

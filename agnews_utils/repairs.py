@@ -13,7 +13,7 @@ from functools import lru_cache
 from html import unescape
 from html.entities import html5
 
-from agnews_utils.data import NEWS_SOURCES
+from agnews_utils.data.exploration import NEWS_SOURCES
 
 # ------------------------------------------------------------------------------- Unicode
 

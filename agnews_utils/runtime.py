@@ -13,18 +13,36 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from datetime import date
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agnews_utils.files import course_path, repository_root, write_text
 
 if TYPE_CHECKING:
     import torch
 
-    from agnews_utils.data import News
+
+class Described(Protocol):
+    """Data that a result was measured on, such as what `load_news` returns."""
+
+    name: str
+    md5: dict[str, str]
+
+    @property
+    def description(self) -> str:
+        """What was loaded, in words."""
+
+    @property
+    def train(self) -> Sized:
+        """The training rows."""
+
+    @property
+    def test(self) -> Sized:
+        """The test rows."""
+
 
 RECORD_VARIABLE = "AGNEWS_RECORD"
 """Environment variable: the folder into which :func:`record` writes; unset, nothing is written."""
@@ -38,20 +56,12 @@ DEVICE_VARIABLE = "AGNEWS_DEVICE"
 _PACKAGES_TO_NAME = ("agnews-utils", "numpy", "pandas", "scikit-learn", "torch", "transformers")
 
 
-def start(seed: int = 42, in_colab: bool = False, use_ag_news: bool = False) -> None:
-    """Prepare a notebook: cap the threads, seed the generators, set the look of the figures.
+def start(seed: int = 42) -> None:
+    """Prepare a notebook: cap the threads, seed the generators, and say in a line what it runs on.
 
     Threads are capped because a class shares its machines, and because a measured time means
-    little when the number of cores is unknown. One line tells what the notebook runs on.
-
-    Parameters
-    ----------
-    seed
-        For ``random`` and NumPy. Chapters with torch call :func:`seed_everything` themselves.
-    in_colab
-        On Colab, where the data do not come with a checkout: offer AG News.
-    use_ag_news
-        On Colab: download AG News now.
+    little when the number of cores is unknown. Chapters with torch call :func:`seed_everything`
+    themselves; ``seed`` is that of ``random`` and NumPy.
     """
     threads = os.environ.get(THREADS_VARIABLE) or str(min(4, os.cpu_count() or 1))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -62,22 +72,10 @@ def start(seed: int = 42, in_colab: bool = False, use_ag_news: bool = False) -> 
 
     random.seed(seed)
     np.random.seed(seed)
-    from agnews_utils import plots
-
-    plots.use_course_style()
     print(
         f"agnews_utils {_version('agnews-utils')} on Python {platform.python_version()}, "
         f"at most {os.environ['OMP_NUM_THREADS']} threads"
     )
-    if in_colab and use_ag_news:
-        from agnews_utils.data import download_ag_news
-
-        download_ag_news()
-    elif in_colab:
-        print(
-            "This notebook runs on the small News Briefs corpus unless AG News was downloaded. "
-            "For the full AG News set USE_AG_NEWS = True in this cell and run it again."
-        )
 
 
 def seed_everything(seed: int = 42) -> None:
@@ -113,7 +111,7 @@ def pick_device() -> torch.device:
 
 def record(
     run: str,
-    news: News,
+    news: Described,
     metrics: Mapping[str, Any],
     headline: str,
     seed: int | None = None,

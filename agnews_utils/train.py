@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader
 
 from agnews_utils.batching import make_loader
 from agnews_utils.cleaning import clean_frame
-from agnews_utils.data import News, load_news, train_valid_split
+from agnews_utils.data.loading import News, load_news
+from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.rnn import BagOfEmbeddings, RecurrentClassifier, TextCNN, count_parameters
 from agnews_utils.runtime import pick_device, record, seed_everything
 from agnews_utils.training import History, evaluate, fit, save_weights

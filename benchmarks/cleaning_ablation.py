@@ -21,7 +21,7 @@ from agnews_utils.ablation import (
     variant_accuracies,
 )
 from agnews_utils.cleaning import stop_words
-from agnews_utils.data import load_news
+from agnews_utils.data.loading import load_news
 from agnews_utils.files import write_text
 from agnews_utils.runtime import record
 

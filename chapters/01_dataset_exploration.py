@@ -286,7 +286,7 @@ texts = ["Oil giant #39;s profit", "A proper entity: &#39;", "No entity, but iss
 # package has such a pattern for each kind of dirt.
 
 # %%
-from agnews_utils.data import ARTIFACTS, artifact_counts
+from agnews_utils.data import artifact_counts, ARTIFACTS
 
 assert ARTIFACTS["#39;"].pattern == bare_apostrophe.pattern
 artifacts = artifact_counts(train)
@@ -346,7 +346,7 @@ len(a), len(b), len(a & b), round(len(a & b) / len(a | b), 3)
 # with our count; then it does something that we cannot do by hand: compare all texts with all.
 
 # %%
-from agnews_utils.duplicates import jaccard, near_duplicate_pairs, shingles
+from agnews_utils.data import jaccard, near_duplicate_pairs, shingles
 
 assert shingles(first) == a and shingles(second) == b
 assert jaccard(a, b) == len(a & b) / len(a | b)

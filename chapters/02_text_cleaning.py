@@ -430,7 +430,7 @@ ax = plots.bars(sizes, "Different words after one more step", f"different words 
 # their sets of three-word shingles have a Jaccard similarity of one half or more. Ten headlines:
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.duplicates import jaccard, shingles
+from agnews_utils.data import jaccard, shingles
 
 ten = ["Oil prices rise to a record on storm fears",
        "Oil prices rise to a new record on storm fears",
@@ -488,7 +488,7 @@ for i, j in [(0, 1), (3, 4), (5, 6), (8, 9), (0, 7)]:
 # be within four standard errors of the exact value.
 
 # %%
-from agnews_utils.duplicates import minhash_signatures
+from agnews_utils.data import minhash_signatures
 from datasketch import MinHash
 
 def library_signature(shingle_set: set) -> np.ndarray:
@@ -517,7 +517,7 @@ ax = plots_cleaning.candidate_curves(
 )
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.duplicates import near_duplicate_pairs
+from agnews_utils.data import near_duplicate_pairs
 
 def candidates(rows: np.ndarray, band_rows: int) -> set[tuple[int, int]]:
     pairs = set()

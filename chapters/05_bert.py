@@ -470,7 +470,7 @@ assert "oil" in fill_in("Crude [MASK] prices rose to a record high", 20), "knows
 
 # %%
 from agnews_utils.cleaning import clean_frame
-from agnews_utils.text_hashes import text_hashes
+from agnews_utils.data import text_hashes
 
 first, same, other = text_hashes(["Oil prices rise!", "OIL prices, rise", "Oil prices fall"])
 assert first == same != other, "a hash should see words and nothing else"

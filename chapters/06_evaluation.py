@@ -46,7 +46,7 @@ except PredictionError as error:
 # %%
 import numpy as np
 import pandas as pd
-from agnews_utils.data import CLASS_NAMES, accuracy_interval
+from agnews_utils.data import accuracy_interval, CLASS_NAMES
 
 labels = test["label"].to_numpy()
 accuracies = {name: [(run.test.argmax(axis=1) == labels).mean() for run in runs]

@@ -36,8 +36,8 @@ from agnews_utils.augmentation import (
     random_swap,
 )
 from agnews_utils.cleaning import Cleaner
-from agnews_utils.data import read_news_csv
-from agnews_utils.duplicates import near_duplicate_pairs
+from agnews_utils.data.duplicates import near_duplicate_pairs
+from agnews_utils.data.loading import read_news_csv
 from agnews_utils.runtime import recorded
 from benchmarks import cleaning_ablation
 

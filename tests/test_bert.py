@@ -54,7 +54,7 @@ from agnews_utils.bert import (
     word_starts,
     wordpiece,
 )
-from agnews_utils.data import load_news
+from agnews_utils.data.loading import load_news
 from agnews_utils.training import AdamW, evaluate, fit
 from agnews_utils.wordpiece import pieces_by_id
 

@@ -25,7 +25,7 @@ from agnews_utils.cleaning import (
     remove_tags_and_links,
     repair_entities,
 )
-from agnews_utils.data import read_news_csv
+from agnews_utils.data.loading import read_news_csv
 from agnews_utils.reduction import remove_stop_words, replace_numbers, stem_words, stop_words
 from agnews_utils.repair_quality import (
     REPAIRS,

@@ -1,6 +1,7 @@
 """The notebooks outside the repository: from the wheel alone, on a stand-in for Colab."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,6 @@ def test_a_notebook_runs_from_the_wheel_alone(colab, tmp_path):
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
     )
     assert "Loaded News Briefs (1,800 training rows, 400 test rows), bundled" in shown
-    assert "set USE_AG_NEWS = True in this cell" in shown
     assert str(tmp_path / "site" / "agnews_utils") in shown
 
 
@@ -81,19 +81,28 @@ class Shell:
         self.magics.append((name, line))
 
 
-def run_setup(monkeypatch, repository, in_colab, installed):
+def run_setup(monkeypatch, repository, in_colab, installed, wish=""):
     """Execute the setup cell's source with stand-ins for what it meets."""
     shell, started = Shell(), []
     runtime = type(sys)("runtime")
-    runtime.start = lambda **options: started.append(options)
+    runtime.start = lambda: started.append("runtime")
+    plots = type(sys)("plots")
+    plots.use_course_style = lambda: started.append("style")
+    data = type(sys)("data")
+    data.download_ag_news = lambda: started.append("AG News")
     package = type(sys)("agnews_utils")
-    package.runtime = runtime
+    package.runtime, package.plots, package.data = runtime, plots, data
     monkeypatch.setitem(sys.modules, "agnews_utils", package)
+    monkeypatch.setitem(sys.modules, "agnews_utils.data", data)
     monkeypatch.setitem(sys.modules, "google", type(sys)("google") if in_colab else None)
     monkeypatch.setitem(sys.modules, "google.colab", type(sys)("google.colab"))
     spec = object() if installed else None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    source = TransformerManager().transform_cell(generated.setup(repository))
+    cell = generated.setup(repository)
+    if wish:
+        name = wish.partition(" =")[0]
+        cell = re.sub(rf"^{name} = False", wish, cell, flags=re.MULTILINE)
+    source = TransformerManager().transform_cell(cell)
     # The shell fills {REPOSITORY} in when the magic runs; here the bare line is enough.
     exec(compile(source, "setup", "exec"), {"get_ipython": lambda: shell})
     return shell.magics, started
@@ -106,7 +115,12 @@ def test_setup_installs_from_the_repository_on_colab(monkeypatch):
     assert "git+https://github.com/{REPOSITORY}" in line
     assert "torch" not in line
     assert "--upgrade" not in line
-    assert started == [{"in_colab": True, "use_ag_news": False}]
+    assert started == ["runtime", "style"]
+
+
+def test_setup_downloads_ag_news_when_asked_to(monkeypatch):
+    _, started = run_setup(monkeypatch, "ada/news", True, True, wish="USE_AG_NEWS = True")
+    assert started == ["runtime", "style", "AG News"]
 
 
 def test_setup_leaves_an_installed_package_alone(monkeypatch):

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 import pytest
 from helpers import ROOT
 
-from agnews_utils import download as download_module
-from agnews_utils.data import load_news
-from agnews_utils.download import MIRRORS, DownloadError, download_ag_news, main
+from agnews_utils.data import download as download_module
+from agnews_utils.data.download import MIRRORS, DownloadError, download_ag_news, main
+from agnews_utils.data.loading import load_news
 
 ROW = '"{}","A title of row {}","And a description, not too short, of the same row"\n'
 CONTENT = {
@@ -444,7 +444,7 @@ def test_a_folder_that_cannot_be_made_or_written(get, server, tmp_path, monkeypa
 
 def test_the_command(server, tmp_path):
     """The command checks the real sums, so the stand-in files must be refused."""
-    command = [sys.executable, "-m", "agnews_utils.download", "--folder", str(tmp_path)]
+    command = [sys.executable, "-m", "agnews_utils.data.download", "--folder", str(tmp_path)]
     run = subprocess.run(
         [*command, "--mirror", server.at("missing"), "--mirror", server.at("good")],
         cwd=ROOT,

@@ -13,8 +13,7 @@ from helpers import ROOT, full_data_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agnews_utils.data import load_news
-from agnews_utils.duplicates import (
+from agnews_utils.data.duplicates import (
     EMPTY,
     exact_duplicate_groups,
     jaccard,
@@ -24,6 +23,7 @@ from agnews_utils.duplicates import (
     shingles,
     words,
 )
+from agnews_utils.data.loading import load_news
 
 VOCABULARY = [f"w{number}" for number in range(300)]
 
@@ -233,7 +233,7 @@ def test_exact_duplicates_differ_from_near_ones():
 
 def test_two_processes_agree_whatever_the_hash_seed():
     code = (
-        "import hashlib; from agnews_utils.duplicates import *;"
+        "import hashlib; from agnews_utils.data.duplicates import *;"
         "texts = [f'story {n % 7} of the day {n % 5} in town {n % 3}' for n in range(60)];"
         "s = minhash_signatures(texts); p = near_duplicate_pairs(texts);"
         "print(hashlib.md5(s.tobytes() + p.tobytes()).hexdigest(), s[0, 0], len(p))"

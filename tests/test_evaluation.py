@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as theirs
 
 from agnews_utils import evaluation as ours
-from agnews_utils.corpus import CLASS_NAMES
+from agnews_utils.data.corpus import CLASS_NAMES
 
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 ALL = {"labels": range(4), "zero_division": 0}

@@ -11,18 +11,17 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.stats import binomtest
 
-from agnews_utils.data import (
-    AG_NEWS_MD5,
+from agnews_utils.data.corpus import AG_NEWS_MD5, CLASS_NAMES
+from agnews_utils.data.exploration import (
     ARTIFACTS,
-    CLASS_NAMES,
     NEWS_SOURCES,
     accuracy_interval,
     artifact_counts,
     class_log_odds,
-    load_news,
     log_odds,
     news_source,
 )
+from agnews_utils.data.loading import load_news
 
 # Counted by hand in the official test file: all rows, then World, Sports, Business, Sci/Tech.
 OFFICIAL = {

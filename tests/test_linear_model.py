@@ -7,7 +7,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
-from agnews_utils.data import News, load_news, train_valid_split
+from agnews_utils.data.loading import News, load_news
+from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.evaluation_checks import checked_probabilities
 from agnews_utils.linear_model import LinearClassifier, quick_predictions
 from agnews_utils.predictions import Predictions

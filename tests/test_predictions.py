@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from agnews_utils.data import News, load_news
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.predictions import (
     MODELS,
     PredictionError,

@@ -25,12 +25,12 @@ from agnews_utils import check_texts, pretrain
 from agnews_utils.bert import EncoderError, bundled_encoder, load_encoder
 from agnews_utils.cleaning import clean_frame
 from agnews_utils.counted_embeddings import counted_embeddings
-from agnews_utils.data import load_news
+from agnews_utils.data.duplicates import text_hashes
+from agnews_utils.data.loading import load_news
 from agnews_utils.encoder_export import model_card, read_hashes, read_log
 from agnews_utils.pretraining import PretrainingModel, Recipe, TimeBudget
 from agnews_utils.pretraining_batches import MASKING, MATCHING, PretrainingBatches
 from agnews_utils.pretraining_data import EXTRA_FILE, EncodedRows, prepare, read_texts
-from agnews_utils.text_hashes import text_hashes
 from agnews_utils.training import mean_loss, model_inputs
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agnews_utils.data import News, accuracy_interval, load_news
+from agnews_utils.data.exploration import accuracy_interval
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.predictions import stored_predictions
 from tools import reference, reference_bert, reference_few, reference_store, reference_sweep
 from tools.reference_bert import FineTuning

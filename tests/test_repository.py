@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agnews_utils.corpus import AG_NEWS_ROWS
+from agnews_utils.data.corpus import AG_NEWS_ROWS
 from tests.helpers import ROOT
 from tools import lint, picture
 from tools.chapters import NOTEBOOKS, read_chapters, read_notebook

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agnews_utils import files, runtime
-from agnews_utils.data import load_news
+from agnews_utils.data.loading import load_news
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +77,6 @@ def test_start_is_repeatable_and_caps_threads(monkeypatch, capsys):
     runtime.start(seed=3)
     assert (random.random(), np.random.rand()) == first
     assert "at most 2 threads" in capsys.readouterr().out
-
-
-def test_start_on_colab_offers_ag_news(monkeypatch, capsys):
-    runtime.start(in_colab=True)
-    assert "USE_AG_NEWS = True" in capsys.readouterr().out
-    asked = []
-    monkeypatch.setattr("agnews_utils.data.download_ag_news", lambda: asked.append(True))
-    runtime.start(in_colab=True, use_ag_news=True)
-    assert asked == [True]
 
 
 def test_the_device_asked_for_is_used_or_refused(monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 from helpers import ROOT
 
 from agnews_utils import evaluation as ours
-from agnews_utils.data import accuracy_interval, load_news
+from agnews_utils.data.exploration import accuracy_interval
+from agnews_utils.data.loading import load_news
 
 FRAME = pd.DataFrame({"label": [0, 1, 2, 3, 0], "text": list("abcde")}, index=[10, 11, 12, 13, 14])
 PROBABILITIES = np.array(

@@ -10,7 +10,7 @@ import torch
 
 from agnews_utils import train
 from agnews_utils.checkpoints import load_weights
-from agnews_utils.data import load_news
+from agnews_utils.data.loading import load_news
 from agnews_utils.history import History
 from agnews_utils.training import evaluate
 from agnews_utils.vocabulary import Vocab

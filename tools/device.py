@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agnews_utils.corpus import ag_news_folder, missing_files
-from agnews_utils.data import News, load_news
+from agnews_utils.data.corpus import ag_news_folder, missing_files
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.runtime import DEVICE_VARIABLE, pick_device, record
 from tools.chapters import Chapter
 from tools.course import BUILD, RESULTS, ROOT, select, table

@@ -13,7 +13,7 @@ SETUP = """\
 # Setup. On Colab this installs the course's package (Colab's own torch stays as it is).
 import importlib.util
 REPOSITORY = "{repository}"{hint}
-USE_AG_NEWS = False  # @param {{type:"boolean"}}
+USE_AG_NEWS = False  # @param {{type:"boolean"}} True: the full AG News instead of a small corpus
 try:
     import google.colab
     IN_COLAB = True
@@ -23,8 +23,12 @@ if importlib.util.find_spec("agnews_utils") is None:
     if not (IN_COLAB and REPOSITORY):
         raise ModuleNotFoundError("{missing}")
     %pip install --quiet "git+https://github.com/{{REPOSITORY}}"
-from agnews_utils import runtime
-runtime.start(in_colab=IN_COLAB, use_ag_news=USE_AG_NEWS)"""
+from agnews_utils import plots, runtime
+runtime.start()
+plots.use_course_style()
+if USE_AG_NEWS:
+    from agnews_utils.data import download_ag_news
+    download_ag_news()"""
 
 GENERATED_FIRST_LINE = SETUP.split("\n")[0]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agnews_utils.corpus import AG_NEWS_ROWS
+from agnews_utils.data.corpus import AG_NEWS_ROWS
 from agnews_utils.files import write_text
 from tools import picture
 from tools.chapters import ROOT, Chapter

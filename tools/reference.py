@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from agnews_utils.data import News, load_news
+from agnews_utils.data.loading import News, load_news
 from tools.reference_bert import KEYS, bert_full
 from tools.reference_few import CURVES, bert_curves
 from tools.reference_linear import TRANSFERRED, linear_predictions, transfer

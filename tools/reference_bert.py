@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agnews_utils.bert import bert_loader, bundled_encoder, load_encoder
-from agnews_utils.data import News, accuracy_interval
+from agnews_utils.data.exploration import accuracy_interval
+from agnews_utils.data.loading import News
 from agnews_utils.encoder_files import MANIFEST, WEIGHTS
 from agnews_utils.predictions import MODELS
 from agnews_utils.pretrain import faster_precision

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from agnews_utils.bert import layerwise_parameter_groups, load_encoder, predict_texts
-from agnews_utils.data import News
+from agnews_utils.data.loading import News
 from agnews_utils.runtime import pick_device, record
 from agnews_utils.self_training import pooled_states, self_train
 from agnews_utils.training import AdamW, fit

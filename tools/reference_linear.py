@@ -9,7 +9,8 @@ import numpy as np
 
 from agnews_utils.batching import make_loader
 from agnews_utils.bert import predict_texts
-from agnews_utils.data import News, accuracy_interval, load_news
+from agnews_utils.data.exploration import accuracy_interval
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.linear_model import LinearClassifier, linear_run
 from agnews_utils.predictions import MODELS, store_predictions
 from agnews_utils.runtime import record, recorded

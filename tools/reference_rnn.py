@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from agnews_utils.batching import make_loader
-from agnews_utils.data import News
+from agnews_utils.data.loading import News
 from agnews_utils.rnn import BagOfEmbeddings, RecurrentClassifier, TextCNN, count_parameters
 from agnews_utils.runtime import record, recorded, seed_everything
 from agnews_utils.training import History, evaluate, fit
@@ -160,7 +160,7 @@ def run_one(name: str, seed: int, news: News, resume: bool = True) -> dict[str, 
 
 def summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
     """Return what tables and prose need: medians over the seeds, with intervals."""
-    from agnews_utils.data import accuracy_interval
+    from agnews_utils.data.exploration import accuracy_interval
 
     rows, table, middle = len(news.test), [], {}
     for name, recipe in RECIPES.items():

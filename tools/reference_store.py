@@ -14,7 +14,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from agnews_utils.data import News, accuracy_interval, train_valid_split
+from agnews_utils.data.exploration import accuracy_interval
+from agnews_utils.data.loading import News
+from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.predictions import Predictions, store_predictions
 from agnews_utils.training import predict
 from tools.chapters import ROOT

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from agnews_utils.bert import layerwise_parameter_groups, unfreeze
-from agnews_utils.data import News
+from agnews_utils.data.loading import News
 from agnews_utils.runtime import record
 from agnews_utils.training import AdamW, evaluate, fit
 from tools.reference_bert import (

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from agnews_utils.duplicates import near_duplicate_groups
-from agnews_utils.exploration import require_columns
+from agnews_utils.data.duplicates import near_duplicate_groups
+from agnews_utils.data.exploration import require_columns
 
 
 def train_valid_split(

@@ -1,6 +1,6 @@
 """Download AG News and prove that it arrived whole (chapter 1, "Get the data").
 
-Run as a command by `make data`: `python -m agnews_utils.download --folder data/ag_news`.
+Run as a command by `make data`: `python -m agnews_utils.data.download --folder data/ag_news`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from agnews_utils.corpus import AG_NEWS_MD5, ag_news_folder
+from agnews_utils.data.corpus import AG_NEWS_MD5, ag_news_folder
 from agnews_utils.files import file_hash, shown_path
 
 #: Addresses that hold the official files; the second reaches the same ones over another host.
@@ -260,7 +260,9 @@ def _in_short(error: Exception) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Download AG News from the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m agnews_utils.download", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m agnews_utils.data.download", description=__doc__
+    )
     parser.add_argument("--folder", help="where to put the files (default: data/ag_news)")
     parser.add_argument(
         "--mirror", action="append", help="address of a folder that holds them; may be repeated"

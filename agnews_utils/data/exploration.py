@@ -1,7 +1,4 @@
-"""Describe the news: artifacts, sources, telling words, intervals (chapter 1).
-
-Imported by chapter 1 through `agnews_utils.data`, which re-exports everything here.
-"""
+"""Describe the news: artifacts, sources, telling words, intervals (chapter 1)."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from agnews_utils.corpus import CLASS_NAMES
+from agnews_utils.data.corpus import CLASS_NAMES
 
 #: Traces of the web in the texts of AG News, by name (chapter 1, "Dirt in the texts"). Entities
 #: have lost their ampersand ("#39;" for an apostrophe), and a backslash stands for a line break.

@@ -1,0 +1,45 @@
+"""Chapter "Dataset exploration": load the news, count what is in them, find twins, split them.
+
+`corpus` names the files, `loading` reads them, `download` fetches AG News, `exploration` counts,
+`duplicates` finds texts that are (nearly) the same, `splitting` carves validation rows.
+"""
+
+from agnews_utils.data.corpus import CLASS_NAMES
+from agnews_utils.data.download import download_ag_news
+from agnews_utils.data.duplicates import (
+    jaccard,
+    minhash_signatures,
+    near_duplicate_pairs,
+    shingles,
+    text_hashes,
+)
+from agnews_utils.data.exploration import (
+    ARTIFACTS,
+    accuracy_interval,
+    artifact_counts,
+    class_log_odds,
+    log_odds,
+    news_source,
+)
+from agnews_utils.data.loading import News, load_news, read_news_csv
+from agnews_utils.data.splitting import train_valid_split
+
+__all__ = [
+    "ARTIFACTS",
+    "CLASS_NAMES",
+    "News",
+    "accuracy_interval",
+    "artifact_counts",
+    "class_log_odds",
+    "download_ag_news",
+    "jaccard",
+    "load_news",
+    "log_odds",
+    "minhash_signatures",
+    "near_duplicate_pairs",
+    "news_source",
+    "read_news_csv",
+    "shingles",
+    "text_hashes",
+    "train_valid_split",
+]
