@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agnews_utils.cleaning import clean_frame
+from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.encoder_export import read_hashes

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from agnews_utils.ablation import verdict
 from agnews_utils.plots import CLASS_COLORS, GREY, label_axes, new_axes
 
 # Color and marker both tell the verdict, so that neither has to be seen to read the figure.
@@ -20,6 +19,18 @@ VERDICTS = {
     "no difference": (GREY, "s"),
     "undecided": ("#BBBBBB", "D"),
 }
+
+
+def verdict(low: float, high: float, margin: float = 0.003) -> str:
+    """Say what the interval of a difference shows (chapter 2, "Does it help?").
+
+    "helps" or "hurts" if it lies on one side of zero; "no difference" if it holds zero and stays
+    within `margin` of it; else "undecided": the difference may be large, but was not measured well
+    enough to tell its sign.
+    """
+    if low > 0 or high < 0:
+        return "helps" if low > 0 else "hurts"
+    return "no difference" if -margin < low and high < margin else "undecided"
 
 
 def differences(

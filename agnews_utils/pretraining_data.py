@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from agnews_utils.cleaning import clean_frame
+from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import News, read_news_csv
 from agnews_utils.files import file_hash, written_whole

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from agnews_utils.data import read_truth
 from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.data.duplicates import near_duplicate_pairs
 from agnews_utils.data.exploration import accuracy_interval
@@ -17,7 +18,6 @@ from agnews_utils.evaluation_checks import (
     checked_probabilities,
     require_same_rows,
 )
-from agnews_utils.repair_quality import read_truth
 from agnews_utils.tokenizer import tokenize_all
 
 

@@ -30,7 +30,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from agnews_utils.batching import make_loader
-from agnews_utils.cleaning import clean_frame
+from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.rnn import BagOfEmbeddings, RecurrentClassifier, TextCNN, count_parameters

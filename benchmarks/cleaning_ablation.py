@@ -13,14 +13,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agnews_utils.ablation import (
+from agnews_utils.cleaning.experiments import (
     REPAIRED,
     cleaning_variants,
     compare,
     repeated_splits,
     variant_accuracies,
 )
-from agnews_utils.cleaning import stop_words
+from agnews_utils.cleaning.lossy import stop_words
 from agnews_utils.data.loading import load_news
 from agnews_utils.files import write_text
 from agnews_utils.runtime import record

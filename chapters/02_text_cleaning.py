@@ -323,7 +323,8 @@ print("cleaned twice, nothing changed the second time")
 # Of the fields that held such dirt, how many are right now (*recall*)?
 
 # %%
-from agnews_utils.repair_quality import read_truth, repair_quality
+from agnews_utils.data import read_truth
+from agnews_utils.cleaning.experiments import repair_quality
 
 truth = read_truth()
 quality = repair_quality(truth)
@@ -336,7 +337,7 @@ quality
 # dateline step that knows `Reuters` alone.
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.repair_quality import REPAIRS, field_pairs
+from agnews_utils.cleaning.experiments import field_pairs, REPAIRS
 
 def recall(function, kinds: set[str]) -> float:
     pairs = [pair for pair in field_pairs(truth, kinds) if pair[0] != pair[1]]
@@ -567,7 +568,7 @@ twin_counts
 # a step seems useless which the vectorizer had done anyway.
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.ablation import TOKEN
+from agnews_utils.cleaning.experiments import TOKEN
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 default, ours = CountVectorizer(), CountVectorizer(lowercase=False, token_pattern=TOKEN)
@@ -582,7 +583,7 @@ print(default.build_analyzer()("The U.S. paid $5"), ours.build_analyzer()("The U
 # pipelines do. We use the *same* splits for all and look at the difference on each. One pair first.
 
 # %%
-from agnews_utils.ablation import Variant, repeated_splits, variant_accuracies
+from agnews_utils.cleaning.experiments import repeated_splits, Variant, variant_accuracies
 
 rows = train if len(train) < 6_000 else train.sample(6_000, random_state=0)
 splits = repeated_splits(rows, splits=8, fit_rows=4_500, valid_fraction=0.25)
@@ -599,7 +600,7 @@ pd.DataFrame({"raw": raw, "lower case": lowered, "difference": lowered - raw}).r
 # instead of $1/J$ for $J$ splits.
 
 # %%
-from agnews_utils.ablation import paired_interval
+from agnews_utils.cleaning.experiments import paired_interval
 from scipy import stats
 
 difference = lowered - raw
@@ -614,7 +615,7 @@ print(f"lower case: {100 * mean:+.2f} points, 95 % interval {100 * low:+.2f} to 
 # that the next eight splits take back. All pipelines now, on these rows:
 
 # %%
-from agnews_utils.ablation import cleaning_variants, compare
+from agnews_utils.cleaning.experiments import cleaning_variants, compare
 
 accuracies = {v.name: variant_accuracies(rows, v, splits) for v in cleaning_variants()}
 live = compare(accuracies, fit_rows, valid_rows)
@@ -693,7 +694,7 @@ print("live:", {name: live[name]["verdict"] for name in ("all repairs", "textboo
 # text, and validate each on raw or repaired text:
 
 # %%
-from agnews_utils.ablation import split_accuracy, term_counts
+from agnews_utils.cleaning.experiments import split_accuracy, term_counts
 
 forms = {"raw": rows["text"], "repaired": clean_frame(rows)["text"]}
 counts = term_counts(pd.concat(forms.values()))  # (2 * rows, terms): raw first, then repaired
@@ -730,7 +731,7 @@ grid.rename_axis(index="fitted on", columns="validated on").round(4)
 # several that differ a little. Wei and Zou (2019) insert, swap and delete random words.
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.augmentation import OPERATIONS, augment
+from agnews_utils.cleaning import augment, OPERATIONS
 from sklearn.svm import LinearSVC
 
 words = "new telescope finds water on a distant world".split()

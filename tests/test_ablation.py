@@ -15,7 +15,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from agnews_utils import plots_cleaning
-from agnews_utils.ablation import (
+from agnews_utils.cleaning.augmentation import (
+    OPERATIONS,
+    augment,
+    random_deletion,
+    random_insertion,
+    random_swap,
+)
+from agnews_utils.cleaning.experiments import (
     RAW,
     TOKEN,
     Variant,
@@ -26,18 +33,11 @@ from agnews_utils.ablation import (
     split_accuracy,
     term_counts,
     variant_accuracies,
-    verdict,
 )
-from agnews_utils.augmentation import (
-    OPERATIONS,
-    augment,
-    random_deletion,
-    random_insertion,
-    random_swap,
-)
-from agnews_utils.cleaning import Cleaner
+from agnews_utils.cleaning.pipeline import Cleaner
 from agnews_utils.data.duplicates import near_duplicate_pairs
 from agnews_utils.data.loading import read_news_csv
+from agnews_utils.plots_cleaning import verdict
 from agnews_utils.runtime import recorded
 from benchmarks import cleaning_ablation
 

@@ -12,28 +12,18 @@ from helpers import ROOT, full_data_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agnews_utils.cleaning import (
-    DEFAULT_STEPS,
-    LOSSY_STEPS,
-    Cleaner,
-    Step,
+from agnews_utils.cleaning.experiments import REPAIRS, field_pairs, repair_quality, visible_text
+from agnews_utils.cleaning.lossy import remove_stop_words, replace_numbers, stem_words, stop_words
+from agnews_utils.cleaning.pipeline import DEFAULT_STEPS, LOSSY_STEPS, Cleaner, Step, clean_frame
+from agnews_utils.cleaning.repairs import (
     backslashes_to_spaces,
-    clean_frame,
     normalize_unicode,
     normalize_whitespace,
     remove_datelines,
     remove_tags_and_links,
     repair_entities,
 )
-from agnews_utils.data.loading import read_news_csv
-from agnews_utils.reduction import remove_stop_words, replace_numbers, stem_words, stop_words
-from agnews_utils.repair_quality import (
-    REPAIRS,
-    field_pairs,
-    read_truth,
-    repair_quality,
-    visible_text,
-)
+from agnews_utils.data.loading import read_news_csv, read_truth
 
 ALL_STEPS = (*DEFAULT_STEPS, *LOSSY_STEPS)
 # Pieces that steps react to; random text alone would hardly ever put two of them together.
@@ -271,7 +261,7 @@ def test_stop_words_name_their_source(tmp_path):
     (tmp_path / "corpora" / "stopwords").mkdir(parents=True)
     (tmp_path / "corpora" / "stopwords" / "english").write_text("the\nfoo\n")
     code = (
-        "from agnews_utils.reduction import remove_stop_words, stop_words;"
+        "from agnews_utils.cleaning.lossy import remove_stop_words, stop_words;"
         "print(stop_words()[1], remove_stop_words('The foo did not fail'))"
     )
     for folder, expected in (
@@ -389,7 +379,7 @@ def test_repairs_have_precision_1_and_recall_0_99_on_news_briefs():
 
 
 def test_the_measure_sees_what_a_bad_step_misses(monkeypatch):
-    import agnews_utils.repair_quality as module
+    from agnews_utils.cleaning import experiments as module
 
     weak = [
         Step(

@@ -23,7 +23,7 @@ from transformers import AutoModel, AutoModelForMaskedLM
 
 from agnews_utils import check_texts, pretrain
 from agnews_utils.bert import EncoderError, bundled_encoder, load_encoder
-from agnews_utils.cleaning import clean_frame
+from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.counted_embeddings import counted_embeddings
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import load_news

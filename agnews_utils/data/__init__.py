@@ -21,7 +21,7 @@ from agnews_utils.data.exploration import (
     log_odds,
     news_source,
 )
-from agnews_utils.data.loading import News, load_news, read_news_csv
+from agnews_utils.data.loading import News, load_news, read_news_csv, read_truth
 from agnews_utils.data.splitting import train_valid_split
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "near_duplicate_pairs",
     "news_source",
     "read_news_csv",
+    "read_truth",
     "shingles",
     "text_hashes",
     "train_valid_split",

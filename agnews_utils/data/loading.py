@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -161,6 +162,18 @@ def _data_set_name(folder: Path, md5: dict[str, str]) -> str:
         pass
     name = folder.resolve().name
     return f"{name} (own files)" if name in ("ag_news", "newsbriefs") else name
+
+
+def read_truth(path: Path | None = None) -> list[dict]:
+    """Read the truth file of News Briefs: what was added to each row, and the clean text.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    """
+    path = bundled_folder() / "truth.jsonl" if path is None else path
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 # ------------------------------------------------------------------------- one CSV file

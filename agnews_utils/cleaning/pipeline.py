@@ -1,9 +1,7 @@
 """Chapter 2, text cleaning: a pipeline of small named steps.
 
-The steps of the default pipeline are repairs (module `repairs`): safe on any text, and doing
-nothing when applied a second time. Steps that throw information away, such as lower case or the
-removal of stop words, are in `reduction`. Everything that chapter 2 teaches about cleaning is
-importable from here.
+The steps of the default pipeline are repairs: safe on any text, and doing nothing when applied a
+second time. Steps that throw information away, such as lower case, are lossy.
 """
 
 from __future__ import annotations
@@ -13,17 +11,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from agnews_utils.data.exploration import require_columns
-from agnews_utils.reduction import (
+from agnews_utils.cleaning.lossy import (
     ascii_words_only,
     lower_case,
     remove_stop_words,
     replace_numbers,
     stem_words,
-    stop_words,
     strip_punctuation,
 )
-from agnews_utils.repairs import (
+from agnews_utils.cleaning.repairs import (
     backslashes_to_spaces,
     normalize_unicode,
     normalize_whitespace,
@@ -31,27 +27,7 @@ from agnews_utils.repairs import (
     remove_tags_and_links,
     repair_entities,
 )
-
-__all__ = [
-    "DEFAULT_STEPS",
-    "LOSSY_STEPS",
-    "Cleaner",
-    "Step",
-    "ascii_words_only",
-    "backslashes_to_spaces",
-    "clean_frame",
-    "lower_case",
-    "normalize_unicode",
-    "normalize_whitespace",
-    "remove_datelines",
-    "remove_stop_words",
-    "remove_tags_and_links",
-    "repair_entities",
-    "replace_numbers",
-    "stem_words",
-    "stop_words",
-    "strip_punctuation",
-]
+from agnews_utils.data.exploration import require_columns
 
 
 @dataclass(frozen=True)
