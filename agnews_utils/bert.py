@@ -3,7 +3,7 @@
 The by-hand parts stand in `attention`, `wordpiece` and `masking`, the encoder's files in
 `encoder_loading` and `encoder_files`, learning rates by layer in `layerwise`, and pre-training in
 `pretrain` and the modules that it names; what the chapter teaches is
-importable from here. Fine-tuning itself is `agnews_utils.training.fit`.
+importable from here. Fine-tuning itself is `agnews_utils.training.loop`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from agnews_utils.attention import (
     sinusoidal_positions,
     split_heads,
 )
-from agnews_utils.batching import make_loader, pad_batch
 from agnews_utils.encoder_files import BUNDLED, EncoderError, bundled_encoder, save_encoder
 from agnews_utils.encoder_loading import load_encoder
-from agnews_utils.inference import predict
 from agnews_utils.layerwise import attention_maps, layerwise_parameter_groups, unfreeze
 from agnews_utils.masking import asked_positions, corrupt, word_starts
+from agnews_utils.training.inference import predict
+from agnews_utils.vocabulary.batching import make_loader, pad_batch
 from agnews_utils.wordpiece import train_tokenizer, wordpiece
 
 __all__ = [

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agnews_utils.encoder_loading import quiet_transformers
-from agnews_utils.inference import evaluation_mode
-from agnews_utils.optimizers import parameter_groups
+from agnews_utils.training.inference import evaluation_mode
+from agnews_utils.training.optimizers import parameter_groups
 
 _LAYER = re.compile(r"(?P<stack>.*?\.layers?\.)(?P<number>\d+)\.")
 

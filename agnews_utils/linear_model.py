@@ -13,14 +13,15 @@ from scipy.special import softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
-from agnews_utils.batching import make_loader
 from agnews_utils.data.loading import News
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.predictions import Predictions
 from agnews_utils.rnn import BagOfEmbeddings, count_parameters
 from agnews_utils.runtime import seed_everything
-from agnews_utils.training import fit, predict
-from agnews_utils.vocabulary import build_vocab, encode, tokenize_all
+from agnews_utils.training.inference import predict
+from agnews_utils.training.loop import fit
+from agnews_utils.vocabulary.batching import make_loader
+from agnews_utils.vocabulary.vocab import build_vocab, encode, tokenize_all
 
 MOST_ROWS = 20_000
 """Rows that a stand-in learns from at most: a chapter has to end in minutes."""

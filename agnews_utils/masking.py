@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from agnews_utils.checks import IGNORED
+from agnews_utils.training.checks import IGNORED
 
 MASKED_SHARE = 0.15
 """Share of the positions that are asked for."""

@@ -15,7 +15,7 @@ from agnews_utils.pooling import (
     text_lengths,
     token_mask,
 )
-from agnews_utils.vocabulary import PAD_INDEX
+from agnews_utils.vocabulary.vocab import PAD_INDEX
 
 _BIGRAM_FACTOR = 116_049_371
 """fastText's multiplier for hashing n-grams of words (Joulin et al., 2016)."""

@@ -9,8 +9,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from agnews_utils.history import History
 from agnews_utils.plots import CLASS_COLORS, label_axes, new_axes
+from agnews_utils.training.history import History
 
 
 def lines(

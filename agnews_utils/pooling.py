@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from agnews_utils.vocabulary import PAD_INDEX, UNK_INDEX
+from agnews_utils.vocabulary.vocab import PAD_INDEX, UNK_INDEX
 
 POOLINGS = ("last", "mean", "max")
 

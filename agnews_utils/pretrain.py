@@ -24,17 +24,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from agnews_utils.checkpoints import CheckpointError, load_checkpoint
 from agnews_utils.counted_embeddings import counted_embeddings
 from agnews_utils.data.loading import load_news
 from agnews_utils.encoder_export import export_encoder
 from agnews_utils.files import write_text
-from agnews_utils.inference import evaluate
 from agnews_utils.pretraining import PretrainingModel, Recipe, TimeBudget
 from agnews_utils.pretraining_batches import PretrainingBatches
 from agnews_utils.pretraining_data import EncodedRows, prepare
 from agnews_utils.runtime import pick_device, seed_everything
-from agnews_utils.training import History, fit
+from agnews_utils.training.checkpoints import CheckpointError, load_checkpoint
+from agnews_utils.training.history import History
+from agnews_utils.training.inference import evaluate
+from agnews_utils.training.loop import fit
 from agnews_utils.wordpiece import pieces_by_id
 
 _MANY_ROUNDS = 1_000_000  # time ends the run, not their number

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agnews_utils.batching import pad_batch
 from agnews_utils.masking import MASKED_SHARE, asked_positions, corrupt, word_starts
 from agnews_utils.pretraining import Recipe, TimeBudget
 from agnews_utils.pretraining_data import EncodedRows
+from agnews_utils.vocabulary.batching import pad_batch
 
 Batch = dict[str, Tensor]
 MASKING, MATCHING = 0, 1

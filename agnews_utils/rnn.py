@@ -32,7 +32,7 @@ from agnews_utils.rnn_cells import (
     rnn_step,
     run_over_time,
 )
-from agnews_utils.vocabulary import PAD_INDEX
+from agnews_utils.vocabulary.vocab import PAD_INDEX
 
 __all__ = [
     "CELLS",

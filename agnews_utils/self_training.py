@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agnews_utils.bert import MAX_LENGTH, text_batches
-from agnews_utils.inference import device_of, evaluation_mode, to_device
+from agnews_utils.training.inference import device_of, evaluation_mode, to_device
 
 
 def pooled_states(

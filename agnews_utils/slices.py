@@ -18,7 +18,7 @@ from agnews_utils.evaluation_checks import (
     checked_probabilities,
     require_same_rows,
 )
-from agnews_utils.tokenizer import tokenize_all
+from agnews_utils.vocabulary.vocab import tokenize_all
 
 
 def read_closely(

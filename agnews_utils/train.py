@@ -29,14 +29,17 @@ from accelerate import PartialState
 from torch import nn
 from torch.utils.data import DataLoader
 
-from agnews_utils.batching import make_loader
 from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.rnn import BagOfEmbeddings, RecurrentClassifier, TextCNN, count_parameters
 from agnews_utils.runtime import pick_device, record, seed_everything
-from agnews_utils.training import History, evaluate, fit, save_weights
-from agnews_utils.vocabulary import Vocab, build_vocab, encode, tokenize
+from agnews_utils.training.checkpoints import save_weights
+from agnews_utils.training.history import History
+from agnews_utils.training.inference import evaluate
+from agnews_utils.training.loop import fit
+from agnews_utils.vocabulary.batching import make_loader
+from agnews_utils.vocabulary.vocab import Vocab, build_vocab, encode, tokenize
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "bag": BagOfEmbeddings,

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 from agnews_utils import runtime
 from agnews_utils.bert import MAX_LENGTH, bert_loader, load_encoder
 from agnews_utils.data.loading import load_news
-from agnews_utils.training import fit
+from agnews_utils.training.loop import fit
 from benchmarks import Target
 from tools.chapters import ROOT
 

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from agnews_utils import runtime
 from agnews_utils.bert import MAX_LENGTH, load_encoder
 from agnews_utils.data.loading import load_news
-from agnews_utils.training import mean_loss
+from agnews_utils.training.inference import mean_loss
 from benchmarks import Target
 from tools.chapters import ROOT
 

@@ -334,7 +334,7 @@ by_hand(["gas", "up"])
 # `build_vocab` sets the default index by itself. Do they agree with our hand-made class?
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.vocabulary import Vocab, build_vocab
+from agnews_utils.vocabulary import build_vocab, Vocab
 by_hand.default = by_hand.stoi["<unk>"]
 small = build_vocab(lists)
 assert small.get_itos() == by_hand.itos and small.get_stoi() == by_hand.stoi
@@ -637,7 +637,7 @@ print("with padding_idx:", padded_embedding.weight.grad[:3].tolist())
 # Tokenize, look up, done. Texts have different lengths, though, and a tensor is a rectangle.
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.batching import pad_batch
+from agnews_utils.vocabulary import pad_batch
 from agnews_utils.vocabulary import encode
 
 sequences = encode(["Oil up again", "Oil!", "Rates up, oil up"], small)
@@ -719,8 +719,8 @@ for batch in DataLoader(HandDataset(), batch_size=2, collate_fn=hand_collate):
 # (`make bench` measures it).
 
 # %%
-from agnews_utils.batching import NewsDataset, collate
-from agnews_utils.bulk_encoding import build_and_encode
+from agnews_utils.vocabulary import collate, NewsDataset
+from agnews_utils.vocabulary import build_and_encode
 (ours,) = DataLoader(HandDataset(), batch_size=3, collate_fn=hand_collate)
 (theirs,) = DataLoader(NewsDataset(sequences, [0, 1, 0]), batch_size=3, collate_fn=collate)
 assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -748,7 +748,7 @@ print(f"{random_share:.1%} of all positions are padding, in batches of 32 texts 
 # sort it, cut it into batches, shuffle the batches.
 
 # %%
-from agnews_utils.batching import LengthBucketSampler, padding_share
+from agnews_utils.vocabulary import LengthBucketSampler, padding_share
 def bucketed(lengths, batch_size, chunk_batches, seed):
     rng = np.random.default_rng(seed)
     order, batches = rng.permutation(len(lengths)), []

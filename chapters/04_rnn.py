@@ -167,7 +167,7 @@ print(f"norm {norm:.0f} before, gradient {[round(g, 3) for g in weight.grad.toli
 # rows were recorded and stand beside them.
 
 # %%
-from agnews_utils.batching import make_loader
+from agnews_utils.vocabulary import make_loader
 from agnews_utils.data import load_news, train_valid_split
 from agnews_utils.vocabulary import build_vocab, encode, tokenize
 
@@ -619,7 +619,7 @@ headlines = ["Striker scores twice as visitors win the cup final",
              "President and opposition sign peace agreement after talks"]
 
 # %%
-from agnews_utils.batching import collate
+from agnews_utils.vocabulary import collate
 
 ids = encode(headlines, vocab, max_length=80)
 model = models["BiLSTM"]

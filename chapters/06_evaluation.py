@@ -721,7 +721,7 @@ which.assign(accuracy=which["model"].map(costs["accuracy"]).round(4))
 
 # %%
 import torch
-from agnews_utils.batching import make_loader
+from agnews_utils.vocabulary import make_loader
 from agnews_utils.rnn import BagOfEmbeddings
 from agnews_utils.training import fit, predict
 from agnews_utils.vocabulary import build_vocab, encode, tokenize_all

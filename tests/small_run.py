@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from agnews_utils import checkpoints
-from agnews_utils.batching import LengthBucketSampler
-from agnews_utils.inference import process_numbers
-from agnews_utils.training import fit
+from agnews_utils.training import checkpoints
+from agnews_utils.training.inference import process_numbers
+from agnews_utils.training.loop import fit
+from agnews_utils.vocabulary.batching import LengthBucketSampler
 
 CLASSES = 4
 

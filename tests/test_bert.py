@@ -55,7 +55,9 @@ from agnews_utils.bert import (
     wordpiece,
 )
 from agnews_utils.data.loading import load_news
-from agnews_utils.training import AdamW, evaluate, fit
+from agnews_utils.training.inference import evaluate
+from agnews_utils.training.loop import fit
+from agnews_utils.training.optimizers import AdamW
 from agnews_utils.wordpiece import pieces_by_id
 
 TEXTS = [

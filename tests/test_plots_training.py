@@ -7,7 +7,7 @@ import pytest
 
 from agnews_utils import plots
 from agnews_utils import plots_training as draw
-from agnews_utils.history import EPOCH_COLUMNS, History
+from agnews_utils.training.history import EPOCH_COLUMNS, History
 
 mpl.use("agg")
 

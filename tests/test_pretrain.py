@@ -31,7 +31,7 @@ from agnews_utils.encoder_export import model_card, read_hashes, read_log
 from agnews_utils.pretraining import PretrainingModel, Recipe, TimeBudget
 from agnews_utils.pretraining_batches import MASKING, MATCHING, PretrainingBatches
 from agnews_utils.pretraining_data import EXTRA_FILE, EncodedRows, prepare, read_texts
-from agnews_utils.training import mean_loss, model_inputs
+from agnews_utils.training.inference import mean_loss, model_inputs
 
 ROOT = Path(__file__).parent.parent
 SMALL = Recipe(

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from agnews_utils import train
-from agnews_utils.checkpoints import load_weights
 from agnews_utils.data.loading import load_news
-from agnews_utils.history import History
-from agnews_utils.training import evaluate
-from agnews_utils.vocabulary import Vocab
+from agnews_utils.training.checkpoints import load_weights
+from agnews_utils.training.history import History
+from agnews_utils.training.inference import evaluate
+from agnews_utils.vocabulary.vocab import Vocab
 from tests.helpers import ROOT
 
 SETTINGS = ["--data", "newsbriefs", "--rows", "300", "--epochs", "2", "--word-dropout", "0",

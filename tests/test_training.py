@@ -16,16 +16,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from agnews_utils import checkpoints, training_loop
-from agnews_utils.history import EPOCH_COLUMNS, STEP_COLUMNS, Totals
-from agnews_utils.inference import own_rows
-from agnews_utils.training import (
-    OPTIMIZERS,
-    AdamW,
+from agnews_utils.training import checkpoints
+from agnews_utils.training import loop as training_loop
+from agnews_utils.training.checkpoints import CheckpointError, load_weights, save_weights
+from agnews_utils.training.checks import (
     CheckError,
-    CheckpointError,
-    History,
-    build_optimizer,
     check_alignment,
     check_batch,
     check_evaluation_mode,
@@ -33,15 +28,16 @@ from agnews_utils.training import (
     check_logits,
     check_no_gradients,
     check_training_mode,
-    evaluate,
-    fit,
-    load_weights,
-    model_inputs,
+)
+from agnews_utils.training.history import EPOCH_COLUMNS, STEP_COLUMNS, History, Totals
+from agnews_utils.training.inference import evaluate, model_inputs, own_rows, predict
+from agnews_utils.training.loop import fit, seed_epoch
+from agnews_utils.training.optimizers import (
+    OPTIMIZERS,
+    AdamW,
+    build_optimizer,
     parameter_groups,
-    predict,
-    save_weights,
     schedule_factor,
-    seed_epoch,
 )
 from tests.helpers import ROOT
 from tests.small_run import collate, make_loader, make_model, make_rows, weights_hash

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agnews_utils import plots, plots_vocabulary
-from agnews_utils.batching import (
+from agnews_utils.vocabulary.batching import (
     LengthBucketSampler,
     NewsDataset,
     collate,
@@ -21,8 +21,8 @@ from agnews_utils.batching import (
     pad_batch,
     padding_share,
 )
-from agnews_utils.bulk_encoding import build_and_encode
-from agnews_utils.vocabulary import (
+from agnews_utils.vocabulary.bulk_encoding import build_and_encode
+from agnews_utils.vocabulary.vocab import (
     TOKEN_PATTERN,
     Vocab,
     VocabError,

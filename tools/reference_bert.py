@@ -22,7 +22,8 @@ from agnews_utils.encoder_files import MANIFEST, WEIGHTS
 from agnews_utils.predictions import MODELS
 from agnews_utils.pretrain import faster_precision
 from agnews_utils.runtime import record, recorded, seed_everything
-from agnews_utils.training import History, fit
+from agnews_utils.training.history import History
+from agnews_utils.training.loop import fit
 from tools.chapters import ROOT
 from tools.reference_store import (
     RESULTS,

@@ -19,7 +19,8 @@ from agnews_utils.bert import layerwise_parameter_groups, load_encoder, predict_
 from agnews_utils.data.loading import News
 from agnews_utils.runtime import pick_device, record
 from agnews_utils.self_training import pooled_states, self_train
-from agnews_utils.training import AdamW, fit
+from agnews_utils.training.loop import fit
+from agnews_utils.training.optimizers import AdamW
 from tools.reference_bert import (
     KEYS,
     FineTuning,

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from agnews_utils.batching import make_loader
 from agnews_utils.bert import predict_texts
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.linear_model import LinearClassifier, linear_run
 from agnews_utils.predictions import MODELS, store_predictions
 from agnews_utils.runtime import record, recorded
-from agnews_utils.training import predict
-from agnews_utils.vocabulary import encode, tokenize_all
+from agnews_utils.training.inference import predict
+from agnews_utils.vocabulary.batching import make_loader
+from agnews_utils.vocabulary.vocab import encode, tokenize_all
 from tools import reference_bert, reference_rnn
 from tools.reference_store import RESULTS, has_predictions, split
 

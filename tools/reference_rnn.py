@@ -14,12 +14,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from agnews_utils.batching import make_loader
 from agnews_utils.data.loading import News
 from agnews_utils.rnn import BagOfEmbeddings, RecurrentClassifier, TextCNN, count_parameters
 from agnews_utils.runtime import record, recorded, seed_everything
-from agnews_utils.training import History, evaluate, fit
-from agnews_utils.vocabulary import Vocab, build_vocab, encode, tokenize_all
+from agnews_utils.training.history import History
+from agnews_utils.training.inference import evaluate
+from agnews_utils.training.loop import fit
+from agnews_utils.vocabulary.batching import make_loader
+from agnews_utils.vocabulary.vocab import Vocab, build_vocab, encode, tokenize_all
 from tools.chapters import ROOT
 from tools.reference_store import (
     RESULTS,

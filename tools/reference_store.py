@@ -18,7 +18,7 @@ from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.predictions import Predictions, store_predictions
-from agnews_utils.training import predict
+from agnews_utils.training.inference import predict
 from tools.chapters import ROOT
 
 RESULTS = ROOT / "results"

@@ -15,7 +15,9 @@ from transformers import PreTrainedModel
 from agnews_utils.bert import layerwise_parameter_groups, unfreeze
 from agnews_utils.data.loading import News
 from agnews_utils.runtime import record
-from agnews_utils.training import AdamW, evaluate, fit
+from agnews_utils.training.inference import evaluate
+from agnews_utils.training.loop import fit
+from agnews_utils.training.optimizers import AdamW
 from tools.reference_bert import (
     FineTuning,
     encoder_version,

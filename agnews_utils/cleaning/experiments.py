@@ -1,7 +1,8 @@
 """Chapter 2, text cleaning, what it is worth: how good a repair is, and whether it helps a model.
 
-Repairs are held against the truth of News Briefs. Every variant of the pipeline is measured on the same splits with the same linear model, so that
-what is compared is the *difference* on each split. See chapter 2, "Does it help?".
+Repairs are held against the truth of News Briefs. Every variant of the pipeline is measured on the
+same splits with the same linear model, so that what is compared is the *difference* on each split.
+See chapter 2, "Does it help?".
 """
 
 from __future__ import annotations

@@ -1,50 +1,98 @@
 """Chapter 3, vocabulary: cut texts into tokens, number the tokens, turn texts into ids.
 
-The tokenizer and the measures of chapter 3 stand in `tokenizer` and `text_statistics` and are
-importable from here. Padding, masks, batches and the `Dataset` need torch and live in
-`agnews_utils.batching`; `agnews_utils.bulk_encoding` walks the whole way from many texts to ids at
-once.
+Padding, masks, batches and the `Dataset` need torch and live in
+`agnews_utils.vocabulary.batching`.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agnews_utils.files import write_text
-from agnews_utils.text_statistics import coverage, power_law, vocabulary_growth
-from agnews_utils.tokenizer import (
-    TOKEN_PATTERN,
-    ngrams,
-    paused_garbage_collection,
-    tokenize,
-    tokenize_all,
+
+# ------------------------------------------------------------------------------------------ tokens
+
+#: What counts as a token, the first alternative that fits (chapter 3, "One pattern").
+TOKEN_PATTERN = re.compile(
+    r"""
+      [a-z]+(?![\w.'’])                   # a plain word, as most are: nothing else need be tried
+    | (?:[^\W\d_]\.){2,}                  # u.s.  d.c.  p.m.
+    | [$£€]?\d+(?:[.,]\d+)*\w*            # $50  1,234.5  2004  4th  $1.2bn
+    | ['’](?:s|d|m|ll|re|ve)\b            # the end of reuters's, it's, we'll
+    | \w+(?:['’](?!(?:s|d|m|ll|re|ve)\b)\w+)*   # any other word: don't  o'neill  café
+    | \.{2,} | -{2,}                      # ...  --
+    | [^\w\s]                             # any other sign by itself: , % ( ! -
+    """,
+    re.VERBOSE,
 )
 
-__all__ = [
-    "PAD",
-    "PAD_INDEX",
-    "TOKEN_PATTERN",
-    "UNK",
-    "UNK_INDEX",
-    "Vocab",
-    "VocabError",
-    "VocabFileError",
-    "build_vocab",
-    "coverage",
-    "encode",
-    "ngrams",
-    "power_law",
-    "tokenize",
-    "tokenize_all",
-    "vocab_from_counts",
-    "vocabulary_growth",
-]
+
+def tokenize(text: str) -> list[str]:
+    """Cut a text into lower-case tokens (chapter 3, "One pattern").
+
+    Words, numbers with their separators and currency sign (`$50`, `1,234.5`), abbreviations with
+    dots (`u.s.`), contractions with t (`don't`), the other contractions and the possessive in two
+    (`it` `'s`), every other sign by itself; hyphenated words are cut at the hyphen. Takes time
+    linear in the length of the text.
+
+    Parameters
+    ----------
+    text : str
+        Any text; clean it first (chapter 2), or entities such as `#39;` become tokens.
+
+    Returns
+    -------
+    list of str
+        The tokens in order; empty for a blank text. No token is empty or holds white space.
+    """
+    return TOKEN_PATTERN.findall(text.lower())
+
+
+def tokenize_all(texts: Iterable[str]) -> list[list[str]]:
+    """Tokenize many texts: `[tokenize(text) for text in texts]`, somewhat faster.
+
+    Returns
+    -------
+    list of lists of str
+        The tokens of each text, shape (texts,).
+    """
+    with paused_garbage_collection():
+        return [tokenize(text) for text in texts]
+
+
+@contextmanager
+def paused_garbage_collection() -> Iterator[None]:
+    """Keep Python from looking for garbage while many small lists are made.
+
+    Each list that stays alive makes the collector look again through all lists so far, token by
+    token. It would find nothing: a list of str is in no cycle.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def ngrams(tokens: Sequence[str], n: int) -> list[str]:
+    """Return the runs of `n` neighboring tokens, joined by a space (chapter 3, "n-grams")."""
+    return [" ".join(tokens[start : start + n]) for start in range(len(tokens) - n + 1)]
+
+
+# -------------------------------------------------------------------------------- vocabulary
 
 PAD, UNK = "<pad>", "<unk>"
 PAD_INDEX, UNK_INDEX = 0, 1
@@ -336,3 +384,50 @@ def encode(
         if max_length is not None:
             token_lists = (tokens[:max_length] for tokens in token_lists)
         return [vocab.lookup_indices(tokens) for tokens in token_lists]
+
+
+# ------------------------------------------------------------------------ how many words there are
+
+
+def coverage(token_lists: Iterable[Sequence[str]], vocab: Vocab) -> float:
+    """Return the share of running tokens that a vocabulary holds, 0 to 1 (chapter 3, "How large?").
+
+    Raises
+    ------
+    ValueError
+        If there is not a single token.
+    """
+    counts = Counter(token for tokens in token_lists for token in tokens)
+    if not counts:
+        raise ValueError("coverage needs at least one token, and these texts have none")
+    return sum(count for token, count in counts.items() if token in vocab) / counts.total()
+
+
+def vocabulary_growth(token_lists: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Count running tokens and distinct tokens after each text (chapter 3, "Zipf and Heaps").
+
+    Returns
+    -------
+    (running, distinct) : arrays of int, shape (texts,)
+    """
+    seen: set[str] = set()
+    distinct = np.empty(len(token_lists), dtype=np.int64)
+    for position, tokens in enumerate(token_lists):
+        seen.update(tokens)
+        distinct[position] = len(seen)
+    return np.cumsum([len(tokens) for tokens in token_lists], dtype=np.int64), distinct
+
+
+def power_law(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Fit y = factor * x ** exponent by least squares on the logarithms.
+
+    Parameters
+    ----------
+    x, y : arrays of positive numbers, shape (points,)
+
+    Returns
+    -------
+    (exponent, factor) : float, float
+    """
+    exponent, log_factor = np.polyfit(np.log(x), np.log(y), 1)
+    return float(exponent), float(np.exp(log_factor))

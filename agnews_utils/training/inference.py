@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agnews_utils.checks import IGNORED, check_batch, check_labels, check_logits
+from agnews_utils.training.checks import IGNORED, check_batch, check_labels, check_logits
 
 Batch = Mapping[str, Any]
 _NEVER_INPUTS = ("labels", "index")
@@ -144,7 +144,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If there is no batch, or a batch is wrong; see `agnews_utils.checks`.
+        If there is no batch, or a batch is wrong; see `agnews_utils.training.checks`.
     """
     device, (process, processes) = device_of(model), process_numbers()
     sums = [torch.zeros(2, device=device)]

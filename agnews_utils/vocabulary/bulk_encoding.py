@@ -11,8 +11,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from agnews_utils.tokenizer import TOKEN_PATTERN, paused_garbage_collection
-from agnews_utils.vocabulary import Vocab, vocab_from_counts
+from agnews_utils.vocabulary.vocab import (
+    TOKEN_PATTERN,
+    Vocab,
+    paused_garbage_collection,
+    vocab_from_counts,
+)
 
 
 class _Numbers(dict):

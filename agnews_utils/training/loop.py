@@ -1,23 +1,51 @@
-"""The loop of `fit`: epochs, steps, validation, checkpoints (chapter 4, section 4)."""
+"""Chapter 4, the training engine: `fit` trains any of the course's networks.
+
+One loop serves recurrent networks and BERT, a CPU and a GPU, one process and several, in full or
+mixed precision: Hugging Face accelerate hides the difference.
+"""
 
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import nullcontext
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from agnews_utils import resuming
-from agnews_utils.checks import check_batch, check_finite, check_labels, check_logits
-from agnews_utils.history import History, Totals, peak_memory_mb
-from agnews_utils.inference import (
+from agnews_utils.runtime import pick_device, seed_everything
+from agnews_utils.training.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    check_fit,
+    generator_states,
+    has_checkpoint,
+    load_checkpoint,
+    optimizer_state,
+    restore_generators,
+    restore_optimizer,
+    save_checkpoint,
+)
+from agnews_utils.training.checks import (
+    check_batch,
+    check_finite,
+    check_labels,
+    check_logits,
+)
+from agnews_utils.training.history import History, Totals, peak_memory_mb
+from agnews_utils.training.inference import (
     Batch,
     compute_logits,
     count_correct,
@@ -27,8 +55,115 @@ from agnews_utils.inference import (
     own_rows,
     to_device,
 )
-from agnews_utils.optimizers import build_optimizer, schedule_factor
-from agnews_utils.training_setup import make_accelerator, seed_epoch, shows_progress
+from agnews_utils.training.optimizers import (
+    Schedule,
+    build_optimizer,
+    schedule_factor,
+)
+
+
+def fit(
+    model: nn.Module,
+    train: Iterable[Batch],
+    valid: Iterable[Batch] | None = None,
+    *,
+    epochs: int = 1,
+    learning_rate: float = 1e-3,
+    optimizer: str | torch.optim.Optimizer = "adamw",
+    schedule: Schedule = "one_cycle",
+    warmup: float | None = None,
+    weight_decay: float = 0.01,
+    clip: float | None = 1.0,
+    accumulate: int = 1,
+    label_smoothing: float = 0.0,
+    patience: int | None = None,
+    keep_best: bool = True,
+    seed: int = 42,
+    mixed_precision: str | None = None,
+    checkpoint_folder: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
+    progress: bool | None = None,
+    on_step: Callback | None = None,
+    on_epoch: Callback | None = None,
+) -> History:
+    """Train a classifier, and return what happened (chapter 4, "The training loop by hand").
+
+    A batch is a mapping of tensors; the model is called with the entries that its `forward` names,
+    and returns logits or an object with `.logits`, as the models of transformers do. Afterwards
+    the model is in evaluation mode, on the device on which it was trained. Ctrl-C, or the
+    interrupt of the kernel, ends training and returns the history so far.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Trained in place.
+    train, valid : DataLoader or sequence of batches
+        Batches with `labels`, each with a length. `seed_epoch` sets the order of `train`.
+    epochs : int
+        Passes over the training data.
+    learning_rate : float
+        Peak of the schedule.
+    optimizer : str or torch.optim.Optimizer
+        A name in `OPTIMIZERS`, or an optimizer; the latter's own learning rates are the peaks.
+    schedule, warmup
+        See `schedule_factor`.
+    weight_decay : float
+        See `parameter_groups`.
+    clip : float, optional
+        Longest gradient; None for no limit.
+    accumulate : int
+        Batches per update: `accumulate=4` computes what batches four times as large would.
+    label_smoothing : float
+        Share of the target spread over all classes, in training only.
+    patience : int, optional
+        Stop after so many epochs without a better validation accuracy (ties: lower loss).
+    keep_best : bool
+        End with the weights of the best epoch, not of the last. Needs `valid`.
+    seed : int
+        Of dropout and of the order of the batches. On a CPU the same seed and the same number of
+        threads give the same weights, bit for bit. The first weights are the model's own.
+    mixed_precision : str, optional
+        "no", "bf16" or "fp16".
+    checkpoint_folder : path, optional
+        Where to write checkpoints, after each epoch and every `checkpoint_every` steps.
+    resume : bool
+        Go on from the newest checkpoint in the folder, if there is one.
+    progress : bool, optional
+        Show a bar; by default if somebody sits in front of it.
+    on_step, on_epoch : callable, optional
+        Called with history and model after each step or epoch; training stops if True is returned.
+
+    Returns
+    -------
+    History
+        Loss, accuracy, learning rate, gradient norm and speed, per step and per epoch.
+
+    Raises
+    ------
+    CheckError
+        If a batch or the model's output is wrong, or the loss is not finite; see `checks`.
+    CheckpointError
+        If the folder holds checkpoints of another run, or of this one and `resume` is False.
+    ValueError
+        If a setting is impossible.
+    """
+    settings = locals()
+    options = SimpleNamespace(**{name: settings[name] for name in fit.__kwdefaults__})
+    check_settings(train, valid, options)
+    loop = TrainingLoop(model, train, valid, options)
+    ended = False
+    try:
+        loop.run()
+        ended = True
+    except KeyboardInterrupt:
+        loop.history.interrupted = ended = True
+    finally:
+        loop.close(restore_best=ended)
+    return loop.history
+
+
+# ---------------------------------------------------------------------------------------- the loop
 
 Callback = Callable[[History, nn.Module], bool | None]
 
@@ -91,11 +226,11 @@ class TrainingLoop:
         # In the model's order: the norm is a sum, and a sum in another order rounds differently.
         optimized = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         self.parameters = [p for p in self.module.parameters() if id(p) in optimized]
-        checkpoint = resuming.find(self)
+        checkpoint = _find_checkpoint(self)
         self.had_own_forward = "forward" in vars(self.module)
         self.model, self.wrapped = self.accelerator.prepare(self.module, self.optimizer)
         if checkpoint:
-            resuming.restore(self, checkpoint)
+            _restore(self, checkpoint)
 
     def run(self) -> None:
         """Train until the last epoch, or until it is time to stop."""
@@ -116,7 +251,7 @@ class TrainingLoop:
         for _ in islice(batches, self.batch):
             pass  # already learned from, before the interruption
         if self.generators:
-            resuming.restore_generators(self.generators[process])
+            restore_generators(self.generators[process])
             self.generators = None
         group = list(islice(batches, size))
         if process and not self.batch:
@@ -255,7 +390,7 @@ class TrainingLoop:
             self.finished = self.history.stopped_early = True
         self._told_to_stop(self.options.on_epoch)
         if self.options.checkpoint_folder is not None:
-            resuming.save(self)
+            _save(self)
         self.clock = time.perf_counter()
 
     def _keep_if_best(self, accuracy: float, loss: float) -> None:
@@ -280,7 +415,7 @@ class TrainingLoop:
         within_epoch = self.batch < len(self.train_batches)
         if folder is not None and every and self.step % every == 0 and within_epoch:
             self._look()
-            resuming.save(self)
+            _save(self)
 
     def close(self, restore_best: bool) -> None:
         """Leave the model usable: no gradients, no wrappers, evaluation mode, the best weights."""
@@ -299,3 +434,175 @@ class TrainingLoop:
             if restore_best and self.best_weights:
                 self.module.load_state_dict(self.best_weights)
             self.module.eval()
+
+
+# --------------------------------------------------------------------------- before the first step
+
+
+def seed_epoch(seed: int, epoch: int, batches: Any = None) -> None:
+    """Seed all generators for an epoch (chapter 4, "The training loop by hand").
+
+    Each epoch gets a seed of its own, made of `seed` and `epoch`: an interrupted run can so begin
+    in the middle, and see the same batches in the same order.
+
+    Parameters
+    ----------
+    seed, epoch : int
+        The run's seed, and the epoch from 0.
+    batches : DataLoader, optional
+        Its own generator is seeded, and `set_epoch(epoch)` called on it, its samplers and its data
+        set, where they have one.
+    """
+    number = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    seed_everything(number)
+    if isinstance(generator := getattr(batches, "generator", None), torch.Generator):
+        generator.manual_seed(number)
+    parts = [getattr(batches, name, None) for name in ("batch_sampler", "sampler", "dataset")]
+    for part in (batches, *parts):
+        if hasattr(part, "set_epoch"):
+            part.set_epoch(epoch)
+
+
+def check_settings(train: Any, valid: Any, options: SimpleNamespace) -> None:
+    """Refuse impossible arguments of `fit` before anything is computed.
+
+    Raises
+    ------
+    ValueError
+        If one is impossible; the message names it.
+    """
+    for name in ("epochs", "accumulate", "patience", "checkpoint_every"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value}: expected 1 or more")
+    for name in ("learning_rate", "clip"):
+        value = getattr(options, name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name}={value}: expected a positive number")
+    if not 0 <= options.label_smoothing < 1:
+        raise ValueError(f"label_smoothing={options.label_smoothing}: expected 0 or more, below 1")
+    if not isinstance(train, Sized):
+        raise ValueError("train has no length: pass a DataLoader or a list of batches.")
+    if len(train) == 0:
+        raise ValueError("train holds no batch: there is nothing to learn from.")
+    if isinstance(valid, Iterator):
+        raise ValueError("valid can be read only once: pass a DataLoader or a list of batches.")
+    if valid is None and options.patience is not None:
+        raise ValueError("patience needs validation batches: pass valid.")
+    if options.resume and options.checkpoint_folder is None:
+        raise ValueError("resume=True needs checkpoint_folder: the folder of the earlier run.")
+    schedule_factor(0, 1, options.schedule, options.warmup)
+
+
+def make_accelerator(mixed_precision: str | None) -> Accelerator:
+    """Return an accelerator for the device that `runtime.pick_device` names."""
+    # accelerate keeps the precision and device of its first use; a notebook calls fit() often.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    return Accelerator(mixed_precision=mixed_precision, cpu=pick_device().type == "cpu")
+
+
+def shows_progress(progress: bool | None) -> bool:
+    """Tell whether to show a bar: in a terminal, and in a notebook that somebody looks at."""
+    if progress is not None:
+        return progress
+    if "IPython" in sys.modules:
+        from IPython import get_ipython
+
+        kernel = getattr(get_ipython(), "kernel", None)
+        if kernel is not None:
+            # Tools that execute notebooks let cells ask for no input; JupyterLab and Colab do.
+            return bool(getattr(kernel, "_allow_stdin", False))
+    return sys.stderr.isatty()
+
+
+# ----------------------------------------------------------- what goes into a checkpoint, and back
+
+
+_COUNTERS = ("epoch", "batch", "step", "worse_epochs", "finished", "best")
+_WITHOUT_EFFECT = ("checkpoint_folder", "checkpoint_every", "resume", "progress")
+
+
+def _settings_of(loop: TrainingLoop) -> dict[str, Any]:
+    """Return everything that the numbers of a run depend on, as JSON can hold it."""
+    settings = {
+        name: value
+        for name, value in vars(loop.options).items()
+        if name not in _WITHOUT_EFFECT and not name.startswith("on_")
+    }
+    settings["optimizer"] = type(loop.optimizer).__name__
+    settings["learning_rate"] = loop.peaks
+    settings["weight_decay"] = [group.get("weight_decay") for group in loop.optimizer.param_groups]
+    if callable(loop.options.schedule):
+        settings["schedule"] = getattr(loop.options.schedule, "__qualname__", "a function")
+    settings["processes"] = loop.accelerator.num_processes
+    settings["batches"] = len(loop.train_batches)
+    return settings
+
+
+def _save(loop: TrainingLoop) -> None:
+    """Write a checkpoint of the run, in the first of its processes; the others wait."""
+    generators = gather_object([generator_states()])
+    if loop.accelerator.is_main_process:
+        tensors, optimizer = optimizer_state(loop.optimizer)
+        groups = {"model": loop.module.state_dict(), "optimizer": tensors}
+        if loop.best_weights:
+            groups["best"] = loop.best_weights
+        scaler = loop.accelerator.scaler
+        state = {name: getattr(loop, name) for name in _COUNTERS} | {
+            "settings": _settings_of(loop),
+            "totals": loop.totals.to_dict(),
+            "history": loop.history.to_dict(),
+            "optimizer": optimizer,
+            "scaler": scaler.state_dict() if scaler else None,
+            "generators": generators,
+        }
+        save_checkpoint(loop.options.checkpoint_folder, loop.step, groups, state)
+    loop.accelerator.wait_for_everyone()
+
+
+def _find_checkpoint(loop: TrainingLoop) -> Checkpoint | None:
+    """Return the checkpoint to go on from, or None to start afresh.
+
+    Raises
+    ------
+    CheckpointError
+        If it is of another run, or there is one that the caller did not ask for.
+    """
+    if loop.options.checkpoint_folder is None:
+        return None
+    folder = Path(loop.options.checkpoint_folder)
+    if not loop.options.resume and has_checkpoint(folder):
+        raise CheckpointError(
+            f"{folder} holds checkpoints of an earlier run: pass resume=True to go on from "
+            "them, or name another folder."
+        )
+    checkpoint = load_checkpoint(folder) if loop.options.resume else None
+    loop.accelerator.wait_for_everyone()  # nobody writes before everybody has read
+    if checkpoint is None:
+        return None
+    saved = checkpoint.state["settings"]
+    for name, value in _settings_of(loop).items():
+        if saved.get(name) != value:
+            raise CheckpointError(
+                f"{checkpoint.folder} was trained with {name}={saved.get(name)!r}, and this "
+                f"run has {name}={value!r}: use the same settings, or another folder."
+            )
+    check_fit(loop.module, checkpoint.tensors["model"], str(checkpoint.folder))
+    return checkpoint
+
+
+def _restore(loop: TrainingLoop, checkpoint: Checkpoint) -> None:
+    """Set a run to where the checkpoint was taken."""
+    state = checkpoint.state
+    loop.module.load_state_dict(checkpoint.tensors["model"])
+    restore_optimizer(loop.optimizer, checkpoint.tensors["optimizer"], state["optimizer"])
+    if loop.accelerator.scaler and state["scaler"]:
+        loop.accelerator.scaler.load_state_dict(state["scaler"])
+    for name in _COUNTERS:
+        setattr(loop, name, state[name])
+    loop.best = tuple(state["best"]) if state["best"] else None
+    loop.best_weights = checkpoint.tensors.get("best")
+    loop.history = History.from_dict(state["history"])
+    loop.totals = Totals(**state["totals"])
+    # An epoch begins with a seed of its own: the states matter in its middle only.
+    loop.generators = state["generators"] if loop.batch else None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from agnews_utils.vocabulary import PAD_INDEX
+from agnews_utils.vocabulary.vocab import PAD_INDEX
 
 Batch = dict[str, Tensor]
 
