@@ -16,7 +16,7 @@ from sklearn.svm import LinearSVC
 from agnews_utils.data.loading import News
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.predictions import Predictions
-from agnews_utils.rnn import BagOfEmbeddings, count_parameters
+from agnews_utils.rnn.networks import BagOfEmbeddings, count_parameters
 from agnews_utils.runtime import seed_everything
 from agnews_utils.training.inference import predict
 from agnews_utils.training.loop import fit

@@ -103,7 +103,7 @@ def loss_and_levels(
 
 
 def pretraining_log(rounds: Sequence[Mapping[str, Any]], pieces: int, title: str) -> np.ndarray:
-    """Draw the log of `python -m agnews_utils.pretrain`: loss of masking, right answers of both.
+    """Draw the log of `python -m tools.pretraining`: loss of masking, right answers of both.
 
     Parameters
     ----------

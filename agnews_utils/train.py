@@ -32,7 +32,12 @@ from torch.utils.data import DataLoader
 from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.data.splitting import train_valid_split
-from agnews_utils.rnn import BagOfEmbeddings, RecurrentClassifier, TextCNN, count_parameters
+from agnews_utils.rnn.networks import (
+    BagOfEmbeddings,
+    RecurrentClassifier,
+    TextCNN,
+    count_parameters,
+)
 from agnews_utils.runtime import pick_device, record, seed_everything
 from agnews_utils.training.checkpoints import save_weights
 from agnews_utils.training.history import History

@@ -20,7 +20,8 @@ import torch
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from agnews_utils import runtime
-from agnews_utils.bert import MAX_LENGTH, bert_loader, load_encoder
+from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.fine_tuning import MAX_LENGTH, bert_loader
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.loop import fit
 from benchmarks import Target

@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
 from agnews_utils import runtime
-from agnews_utils.bert import MAX_LENGTH, load_encoder
+from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.fine_tuning import MAX_LENGTH
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.inference import mean_loss
 from benchmarks import Target

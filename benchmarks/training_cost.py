@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from agnews_utils import runtime
 from agnews_utils.data.loading import load_news
-from agnews_utils.rnn import RecurrentClassifier
+from agnews_utils.rnn.networks import RecurrentClassifier
 from agnews_utils.training.loop import fit
 from agnews_utils.vocabulary.batching import NewsDataset, collate, make_loader
 from agnews_utils.vocabulary.vocab import build_vocab, encode, tokenize_all

@@ -81,7 +81,7 @@ def lstm_by_hand(x, h, cell, W, U, b, c):
 # all three against torch, and not only the states: also the gradients. Then the LSTM against ours.
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.rnn import CELLS, STEPS, cell_weights, run_over_time
+from agnews_utils.rnn import cell_weights, CELLS, run_over_time, STEPS
 
 for name, step in STEPS.items():
     network = CELLS[name](3, 5, batch_first=True)
@@ -549,7 +549,7 @@ print(caught(nn.BatchNorm1d(3), x[:1]).split(",")[0])
 # three to five words (TextCNN), and recurrent ones of each kind.
 
 # %%
-from agnews_utils.rnn import BagOfEmbeddings, TextCNN, count_parameters
+from agnews_utils.rnn import BagOfEmbeddings, count_parameters, TextCNN
 
 small = {"embedding_size": 64, "hidden_size": 64, "pooling": "max", "dropout": 0.3}
 makers = {"bag of embeddings": lambda: BagOfEmbeddings(len(vocab), embedding_size=64, buckets=20_000),

@@ -371,10 +371,12 @@ print("titles choose", similar.argmax(1).tolist(), f"loss {loss:.3f}, guessing c
 # and a half texts of your data, no label.
 
 # %%
-from agnews_utils.pretrain import PretrainingBatches, PretrainingModel, Recipe, validation_batches
-from agnews_utils.pretraining_data import encode_rows
+from agnews_utils.bert import (
+    PretrainingBatches, PretrainingModel, Recipe, validation_batches,
+)
+from agnews_utils.bert import encode_rows
 from agnews_utils.training import evaluate, fit, predict
-from agnews_utils.wordpiece import pieces_by_id, train_tokenizer
+from agnews_utils.bert import pieces_by_id, train_tokenizer
 
 texts = train.sample(1500, random_state=0)
 own_tokenizer = train_tokenizer(texts["text"], vocab_size=1500)
@@ -412,14 +414,14 @@ print(f"on held-back texts: {first_loss:.2f} nats before training, {live_loss:.2
 #
 # ### The budget
 #
-# `python -m agnews_utils.pretrain --data ag_news --minutes 60 --output build/pretraining` does the
+# `python -m tools.pretraining --data ag_news --minutes 60 --output build/pretraining` does the
 # same for as long as you give it: both questions in turn, a larger network, embeddings that begin as
 # counted neighbors (chapter 3) instead of chance, a learning rate that follows the clock. It made the
 # encoder of this course from the training rows of AG News and some more news without labels, and kept
 # a log.
 
 # %%
-from agnews_utils.encoder_export import read_hashes, read_log
+from agnews_utils.bert import read_hashes, read_log
 
 run = read_log(bundled_encoder())
 made, end = run["recipe"], run["rounds"][-1]
@@ -485,7 +487,7 @@ print(f"{len(stored):,} texts were read; of yours: {seen['train']:.1%} in train,
 # No test row, on either data set. Two things to know all the same. Of the training rows of AG News
 # {{ ag_news.seen["train"] | percent }} were read, and the validation rows are carved out of them: their
 # words are familiar to the encoder, their labels are not. And a hash sees equal words only: a near
-# twin (chapter 1) of a test row may have been read. `python -m agnews_utils.check_texts` counts all
+# twin (chapter 1) of a test row may have been read. `python -m tools.pretraining.check_texts` counts all
 # rows again.
 
 # %% [markdown]
@@ -529,7 +531,7 @@ print(caught(model.bert, inputs_embeds=torch.randn(1, 7, 96)).split(":")[0])  # 
 
 # %%
 from agnews_utils import runtime
-from agnews_utils.bert import FINE_TUNING, bert_loader
+from agnews_utils.bert import bert_loader, FINE_TUNING
 
 on_gpu = runtime.pick_device().type == "cuda"
 fit_rows, valid_rows = train_valid_split(train, valid_fraction=0.1, seed=42)
@@ -799,7 +801,7 @@ assert flattered["training rows"] > flattered["validation rows"] - 0.05
 # %%
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
-from agnews_utils.self_training import pooled_states, self_train
+from agnews_utils.bert import pooled_states, self_train
 
 encoder = new_model().to(runtime.pick_device())
 states, valid_states = (pooled_states(encoder, tokenizer, list(rows["text"]))

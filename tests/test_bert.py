@@ -30,35 +30,32 @@ from transformers import (
 )
 from transformers.models.bert.modeling_bert import BertLayer
 
-from agnews_utils import bert, encoder_loading
-from agnews_utils.bert import (
-    EncoderError,
-    asked_positions,
+from agnews_utils.bert import encoder as encoder_loading
+from agnews_utils.bert.attention import (
     attention,
-    attention_maps,
-    bert_loader,
-    corrupt,
-    encode_for_bert,
     encoder_layer,
     gelu,
     layer_norm,
     layer_parameters,
-    layerwise_parameter_groups,
-    load_encoder,
     multi_head_attention,
-    predict_texts,
-    save_encoder,
     sinusoidal_positions,
-    train_tokenizer,
-    unfreeze,
-    word_starts,
-    wordpiece,
+    split_heads,
 )
+from agnews_utils.bert.encoder import EncoderError, load_encoder, save_encoder
+from agnews_utils.bert.fine_tuning import (
+    attention_maps,
+    bert_loader,
+    encode_for_bert,
+    layerwise_parameter_groups,
+    predict_texts,
+    unfreeze,
+)
+from agnews_utils.bert.masking import asked_positions, corrupt, word_starts
+from agnews_utils.bert.wordpiece import pieces_by_id, train_tokenizer, wordpiece
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
-from agnews_utils.wordpiece import pieces_by_id
 
 TEXTS = [
     "Oil prices rise again as storms close ports",
@@ -209,7 +206,7 @@ def test_multi_head_attention_equals_torch(batch, length, heads, part, seed):
 
 def test_heads_must_divide_the_size():
     with pytest.raises(ValueError, match="size of 10 cannot be cut into 3"):
-        bert.split_heads(torch.zeros(1, 2, 10), 3)
+        split_heads(torch.zeros(1, 2, 10), 3)
 
 
 @small
@@ -722,7 +719,7 @@ def test_a_small_bert_learns_by_heart(tokenizer):
 
 def bundled() -> Path:
     try:
-        return bert.bundled_encoder()
+        return encoder_loading.bundled_encoder()
     except EncoderError as error:
         pytest.skip(f"no bundled encoder here: {error}")
 

@@ -1,4 +1,4 @@
-"""Chapter 5: `python -m agnews_utils.pretrain`, its tasks, budget, resumption and export."""
+"""Chapter 5: `python -m tools.pretraining`, its tasks, budget, resumption and export."""
 
 from __future__ import annotations
 
@@ -21,17 +21,30 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM
 
-from agnews_utils import check_texts, pretrain
-from agnews_utils.bert import EncoderError, bundled_encoder, load_encoder
+from agnews_utils.bert.encoder import (
+    EncoderError,
+    bundled_encoder,
+    load_encoder,
+    read_hashes,
+    read_log,
+)
+from agnews_utils.bert.pretraining import (
+    MASKING,
+    MATCHING,
+    EncodedRows,
+    PretrainingBatches,
+    PretrainingModel,
+    Recipe,
+    TimeBudget,
+)
 from agnews_utils.cleaning.pipeline import clean_frame
-from agnews_utils.counted_embeddings import counted_embeddings
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import load_news
-from agnews_utils.encoder_export import model_card, read_hashes, read_log
-from agnews_utils.pretraining import PretrainingModel, Recipe, TimeBudget
-from agnews_utils.pretraining_batches import MASKING, MATCHING, PretrainingBatches
-from agnews_utils.pretraining_data import EXTRA_FILE, EncodedRows, prepare, read_texts
 from agnews_utils.training.inference import mean_loss, model_inputs
+from tools.pretraining import check_texts, pretrain
+from tools.pretraining.counted_embeddings import counted_embeddings
+from tools.pretraining.export import model_card
+from tools.pretraining.texts import EXTRA_FILE, prepare, read_texts
 
 ROOT = Path(__file__).parent.parent
 SMALL = Recipe(
@@ -394,7 +407,7 @@ def test_a_folder_without_news_is_named(tmp_path, capsys):
 
 def test_a_killed_run_goes_on_where_it_was(data, tmp_path):
     output = tmp_path / "killed"
-    command = [sys.executable, "-m", "agnews_utils.pretrain"]
+    command = [sys.executable, "-m", "tools.pretraining"]
     run = subprocess.Popen(
         [*command, *arguments(data, output, "--minutes", "10")],
         cwd=ROOT,

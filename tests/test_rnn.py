@@ -10,20 +10,17 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from agnews_utils.rnn import (
+from agnews_utils.rnn.cells import STEPS, cell_weights, rnn_step, run_over_time
+from agnews_utils.rnn.networks import (
     CELLS,
-    STEPS,
     BagOfEmbeddings,
     RecurrentClassifier,
     TextCNN,
     WordDropout,
     bigram_ids,
-    cell_weights,
     count_parameters,
     pool_states,
     reverse_texts,
-    rnn_step,
-    run_over_time,
     text_lengths,
     token_mask,
 )

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from agnews_utils.bert import load_encoder
-from agnews_utils.self_training import pooled_states, self_train
+from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.fine_tuning import pooled_states, self_train
 
 
 def clusters(rng, rows, spread=0.35):

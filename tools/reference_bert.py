@@ -15,16 +15,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from agnews_utils.bert import bert_loader, bundled_encoder, load_encoder
+from agnews_utils.bert.encoder import MANIFEST, WEIGHTS, bundled_encoder, load_encoder
+from agnews_utils.bert.fine_tuning import bert_loader
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
-from agnews_utils.encoder_files import MANIFEST, WEIGHTS
 from agnews_utils.predictions import MODELS
-from agnews_utils.pretrain import faster_precision
 from agnews_utils.runtime import record, recorded, seed_everything
 from agnews_utils.training.history import History
 from agnews_utils.training.loop import fit
 from tools.chapters import ROOT
+from tools.pretraining.pretrain import faster_precision
 from tools.reference_store import (
     RESULTS,
     finished,

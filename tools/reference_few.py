@@ -15,10 +15,15 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from agnews_utils.bert import layerwise_parameter_groups, load_encoder, predict_texts
+from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.fine_tuning import (
+    layerwise_parameter_groups,
+    pooled_states,
+    predict_texts,
+    self_train,
+)
 from agnews_utils.data.loading import News
 from agnews_utils.runtime import pick_device, record
-from agnews_utils.self_training import pooled_states, self_train
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
 from tools.reference_bert import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agnews_utils.bert import predict_texts
+from agnews_utils.bert.fine_tuning import predict_texts
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.linear_model import LinearClassifier, linear_run

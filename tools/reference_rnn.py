@@ -15,7 +15,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from agnews_utils.data.loading import News
-from agnews_utils.rnn import BagOfEmbeddings, RecurrentClassifier, TextCNN, count_parameters
+from agnews_utils.rnn.networks import (
+    BagOfEmbeddings,
+    RecurrentClassifier,
+    TextCNN,
+    count_parameters,
+)
 from agnews_utils.runtime import record, recorded, seed_everything
 from agnews_utils.training.history import History
 from agnews_utils.training.inference import evaluate

@@ -12,7 +12,7 @@ import pandas as pd
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
-from agnews_utils.bert import layerwise_parameter_groups, unfreeze
+from agnews_utils.bert.fine_tuning import layerwise_parameter_groups, unfreeze
 from agnews_utils.data.loading import News
 from agnews_utils.runtime import record
 from agnews_utils.training.inference import evaluate

@@ -1,6 +1,6 @@
 """Pre-train the course's BERT from random weights on the text of a data set (chapter 5).
 
-Example: python -m agnews_utils.pretrain --data ag_news --minutes 60 --output build/pretraining
+Example: python -m tools.pretraining --data ag_news --minutes 60 --output build/pretraining
 
 Reads the training rows of the folder (never the test rows, never a label) and, where there is one,
 its unlabelled_extra.csv. The time budget is spent on whatever device there is; the learning rate
@@ -24,27 +24,33 @@ from typing import Any
 import numpy as np
 import torch
 
-from agnews_utils.counted_embeddings import counted_embeddings
+from agnews_utils.bert.pretraining import (
+    EncodedRows,
+    PretrainingBatches,
+    PretrainingModel,
+    Recipe,
+    TimeBudget,
+    validation_batches,
+)
+from agnews_utils.bert.wordpiece import pieces_by_id
 from agnews_utils.data.loading import load_news
-from agnews_utils.encoder_export import export_encoder
 from agnews_utils.files import write_text
-from agnews_utils.pretraining import PretrainingModel, Recipe, TimeBudget
-from agnews_utils.pretraining_batches import PretrainingBatches
-from agnews_utils.pretraining_data import EncodedRows, prepare
 from agnews_utils.runtime import pick_device, seed_everything
 from agnews_utils.training.checkpoints import CheckpointError, load_checkpoint
 from agnews_utils.training.history import History
 from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
-from agnews_utils.wordpiece import pieces_by_id
+from tools.pretraining.counted_embeddings import counted_embeddings
+from tools.pretraining.export import export_encoder
+from tools.pretraining.texts import prepare
 
 _MANY_ROUNDS = 1_000_000  # time ends the run, not their number
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line; see `python -m agnews_utils.pretrain --help`."""
+    """Read the command line; see `python -m tools.pretraining --help`."""
     parser = argparse.ArgumentParser(
-        prog="python -m agnews_utils.pretrain",
+        prog="python -m tools.pretraining",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -226,21 +232,6 @@ def pretrain(options: argparse.Namespace) -> Path:
     return export_encoder(model, tokenizer, facts, prepared.hashes, output / "encoder")
 
 
-def validation_batches(
-    rows: EncodedRows, recipe: Recipe, pieces: Sequence[str]
-) -> tuple[list[Any], list[Any]]:
-    """Return the same masked batches, and the same batches of pairs, for every validation."""
-    batches = PretrainingBatches(rows, recipe, pieces)
-    order = np.argsort([len(ids) for ids in rows.texts], kind="stable")
-    groups = [order[start : start + 100] for start in range(0, len(order), 100)]
-    generator = torch.Generator().manual_seed(0)
-    masked = [batches.masking_batch(group, generator) for group in groups]
-    masked = [batch for batch in masked if bool((batch["labels"] >= 0).any())]
-    paired = batches.paired[:1000] if batches.match_share else []
-    starts = range(0, len(paired) - 99, 100)  # all of the same size: a chance of 1 in 100
-    return masked, [batches.matching_batch(paired[s : s + 100], None) for s in starts]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 1 after an error that a sentence on stderr explains."""
     options = parse_arguments(arguments)
@@ -248,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(f"wrote {pretrain(options)}", flush=True)
     except (ValueError, OSError) as error:
-        print(f"python -m agnews_utils.pretrain: {error}", file=sys.stderr)
+        print(f"python -m tools.pretraining: {error}", file=sys.stderr)
         return 1
     return 0
 

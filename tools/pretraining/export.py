@@ -1,4 +1,4 @@
-"""Chapter 5, BERT, what `python -m agnews_utils.pretrain` leaves behind: an encoder and its papers.
+"""Chapter 5, BERT, what `python -m tools.pretraining` leaves behind: an encoder and its papers.
 
 Beside weights and tokenizer: the log of the run, a model card whose numbers come from the log, and
 hashes of the texts, which prove that no test text was read (`text_hashes`).
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 from transformers import PreTrainedTokenizerBase
 
-from agnews_utils.encoder_files import write_encoder
-from agnews_utils.pretraining import PretrainingModel
+from agnews_utils.bert.encoder import HASHES, LOG, write_encoder
+from agnews_utils.bert.pretraining import PretrainingModel
 from agnews_utils.runtime import code_version, environment
 
-LOG, HASHES, CARD = "pretraining_log.json", "text_hashes.safetensors", "README.md"
+CARD = "README.md"
 DROPOUT = 0.1
 """Dropout of the exported network: few rows need it, short pre-training does not."""
 
@@ -77,16 +77,6 @@ def export_encoder(
         data={HASHES: save({name: np.sort(values) for name, values in hashes.items()})},
     )
     return written
-
-
-def read_hashes(folder: Path) -> dict[str, np.ndarray]:
-    """Return the stored hashes: "pretraining" and "test", each sorted, int64."""
-    return load_file(folder / HASHES)
-
-
-def read_log(folder: Path) -> dict[str, Any]:
-    """Return the log of the run that made an encoder."""
-    return json.loads((folder / LOG).read_text(encoding="utf-8"))
 
 
 def model_card(log: Mapping[str, Any]) -> str:
@@ -179,7 +169,7 @@ model, tokenizer = load_encoder()  # with a new head for four classes
 ```
 
 `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer` of transformers 4 and 5 read it, too.
-Made by `python -m agnews_utils.pretrain --minutes {log["minutes"]:g}` (code {log["commit"]}).
+Made by `python -m tools.pretraining --minutes {log["minutes"]:g}` (code {log["commit"]}).
 """
 
 

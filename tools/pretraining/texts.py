@@ -1,4 +1,4 @@
-"""Chapter 5, BERT, the texts of `python -m agnews_utils.pretrain`: read, clean, hash, encode.
+"""Chapter 5, BERT, the texts of `python -m tools.pretraining`: read, clean, hash, encode.
 
 What is prepared stays in the folder of the run, so that an interrupted run resumes in seconds and
 with the same tokenizer, rows and order.
@@ -7,7 +7,6 @@ with the same tokenizer, rows and order.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from agnews_utils.bert.pretraining import EncodedRows, encode_rows
+from agnews_utils.bert.wordpiece import train_tokenizer, wrap_tokenizer
 from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import News, read_news_csv
 from agnews_utils.files import file_hash, written_whole
-from agnews_utils.wordpiece import train_tokenizer, wrap_tokenizer
 
 EXTRA_FILE = "unlabelled_extra.csv"
 """Further rows in the format of AG News, read for pre-training only."""
@@ -32,24 +32,6 @@ VALIDATION_ROWS = 1000
 
 _PARTS = ("titles", "descriptions", "texts")
 _COLUMNS = ("title", "description", "text")
-
-
-@dataclass(frozen=True)
-class EncodedRows:
-    """Rows as ids, special tokens included: arrays of int32, one for each row.
-
-    Attributes
-    ----------
-    titles, descriptions, texts : list of array
-        The parts of each row, and title and description as one text.
-    """
-
-    titles: list[np.ndarray]
-    descriptions: list[np.ndarray]
-    texts: list[np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.texts)
 
 
 @dataclass(frozen=True)
@@ -148,18 +130,6 @@ def read_texts(news: News) -> tuple[pd.DataFrame, str]:
     cleaned = [clean_frame(frame)[list(_COLUMNS)] for frame in frames.values()]
     origins = " and ".join(f"{len(frame):,} rows of {name}" for name, frame in frames.items())
     return pd.concat(cleaned, ignore_index=True), origins
-
-
-def encode_rows(
-    frame: pd.DataFrame, tokenizer: PreTrainedTokenizerFast, length: int
-) -> EncodedRows:
-    """Turn titles, descriptions and whole texts into ids with [CLS] and [SEP]."""
-
-    def encode(texts: Sequence[str]) -> list[np.ndarray]:
-        ids = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
-        return [np.array(row, dtype=np.int32) for row in ids]
-
-    return EncodedRows(*(encode(frame[name]) for name in _COLUMNS))
 
 
 def _save(prepared: Prepared, folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Prove which texts an encoder has read: recount the hashes that are stored beside it (chapter 5).
 
-Example: python -m agnews_utils.check_texts --data ag_news
+Example: python -m tools.pretraining.check_texts --data ag_news
 
-Reads the data folder as `python -m agnews_utils.pretrain` does, and compares. Prints one line of
+Reads the data folder as `python -m tools.pretraining` does, and compares. Prints one line of
 JSON; ends with 1 if a test text was read, or if the stored hashes are not those of the data.
 """
 
@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from agnews_utils.bert.encoder import bundled_encoder, read_hashes
 from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import News, load_news
-from agnews_utils.encoder_export import read_hashes
-from agnews_utils.encoder_files import bundled_encoder
-from agnews_utils.pretraining_data import read_texts
+from tools.pretraining.texts import read_texts
 
 
 def count_texts(stored: dict[str, np.ndarray], news: News) -> dict[str, int]:
@@ -56,7 +55,7 @@ def count_texts(stored: dict[str, np.ndarray], news: News) -> dict[str, int]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0 if all is as it should be."""
     parser = argparse.ArgumentParser(
-        prog="python -m agnews_utils.check_texts",
+        prog="python -m tools.pretraining.check_texts",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stored = read_hashes(options.encoder or bundled_encoder())
         counts = count_texts(stored, load_news(options.data))
     except (ValueError, OSError) as error:
-        print(f"python -m agnews_utils.check_texts: {error}", file=sys.stderr)
+        print(f"python -m tools.pretraining.check_texts: {error}", file=sys.stderr)
         return 1
     print(json.dumps(counts))
     return int(any(counts[name] for name in counts if name not in ("read", "test")))

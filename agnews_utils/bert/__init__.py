@@ -1,0 +1,77 @@
+"""Chapter "BERT": attention, pre-training, fine-tuning.
+
+By hand: `attention`, `wordpiece`, `masking`. `pretraining` holds network, tasks and batches,
+`encoder` saves and loads, `fine_tuning` teaches an encoder a classification.
+"""
+
+from agnews_utils.bert.attention import (
+    attention,
+    encoder_layer,
+    gelu,
+    layer_norm,
+    layer_parameters,
+    multi_head_attention,
+    sinusoidal_positions,
+)
+from agnews_utils.bert.encoder import (
+    bundled_encoder,
+    load_encoder,
+    read_hashes,
+    read_log,
+    save_encoder,
+)
+from agnews_utils.bert.fine_tuning import (
+    FINE_TUNING,
+    attention_maps,
+    bert_loader,
+    encode_for_bert,
+    layerwise_parameter_groups,
+    pooled_states,
+    predict_texts,
+    self_train,
+    unfreeze,
+)
+from agnews_utils.bert.masking import asked_positions, corrupt, word_starts
+from agnews_utils.bert.pretraining import (
+    PretrainingBatches,
+    PretrainingModel,
+    Recipe,
+    encode_rows,
+    validation_batches,
+)
+from agnews_utils.bert.wordpiece import pieces_by_id, train_tokenizer, wordpiece
+
+__all__ = [
+    "FINE_TUNING",
+    "PretrainingBatches",
+    "PretrainingModel",
+    "Recipe",
+    "asked_positions",
+    "attention",
+    "attention_maps",
+    "bert_loader",
+    "bundled_encoder",
+    "corrupt",
+    "encode_for_bert",
+    "encode_rows",
+    "encoder_layer",
+    "gelu",
+    "layer_norm",
+    "layer_parameters",
+    "layerwise_parameter_groups",
+    "load_encoder",
+    "multi_head_attention",
+    "pieces_by_id",
+    "pooled_states",
+    "predict_texts",
+    "read_hashes",
+    "read_log",
+    "save_encoder",
+    "self_train",
+    "sinusoidal_positions",
+    "train_tokenizer",
+    "unfreeze",
+    "validation_batches",
+    "word_starts",
+    "wordpiece",
+]
