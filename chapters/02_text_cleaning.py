@@ -510,9 +510,7 @@ print({name: round(float(value), 3) for name, value in worst.items()}, "largest 
 # of $r$ rows, two texts of similarity $s$ meet with probability $1-(1-s^r)^b$.
 
 # %%
-from agnews_utils import plots_cleaning
-
-ax = plots_cleaning.candidate_curves(
+ax = plots.candidate_curves(
     {"128 x 1": (128, 1), "32 x 4": (32, 4), "8 x 16": (8, 16)}, threshold=0.5,
     title="The shape of the bands decides who is compared",
 )
@@ -625,8 +623,8 @@ def intervals_of(table: dict, *groups: str) -> dict:
     return {f"{name}  ({row['against']})": (row["low"], row["mean"], row["high"])
             for name, row in table.items() if row["group"] in groups and name != row["against"]}
 
-ax = plots_cleaning.differences(intervals_of(live, "reference", "added to the repairs"),
-                                f"Change against (...), {fit_rows:,} rows to fit on")
+ax = plots.differences(intervals_of(live, "reference", "added to the repairs"),
+                       f"Change against (...), {fit_rows:,} rows to fit on")
 
 # %% [markdown]
 # In parentheses stands what each pipeline is compared with. Blue dots help, orange triangles hurt;
@@ -639,10 +637,10 @@ ax = plots_cleaning.differences(intervals_of(live, "reference", "added to the re
 from agnews_utils import runtime
 
 table = runtime.recorded("cleaning_ablation", "ag_news")["variants"]
-ax = plots_cleaning.differences(
+ax = plots.differences(
     intervals_of(table, "reference", "added to raw text", "left out of the repairs"),
     "Repairs: what each is worth on AG News (recorded)")
-ax = plots_cleaning.differences(
+ax = plots.differences(
     intervals_of(table, "added to the repairs", "left out of the textbook"),
     "Lossy steps: what each is worth on AG News (recorded)")
 
@@ -789,7 +787,7 @@ def gain_over(reference: str, names: list[str]) -> dict[str, tuple[float, float,
             for size, by_name in scores.items() for name in names}
 
 over_plain = gain_over("plain", list(OPERATIONS))
-ax = plots_cleaning.differences(over_plain, "Augmentation against the plain rows")
+ax = plots.differences(over_plain, "Augmentation against the plain rows")
 
 # %% [markdown]
 # A success, it seems, and the fewer the rows the larger. But look at the control: a *copy* of the
@@ -816,7 +814,7 @@ print(f"largest difference of two weights: {largest:.5f}, largest weight: {abs(w
 # %%
 over_copy = gain_over("copy", ["insertion", "swap", "deletion"])
 assert max(abs(mean) for _, mean, _ in over_copy.values()) < 0.05, "a real effect of the changes?"
-ax = plots_cleaning.differences(over_copy, "Augmentation against mere copies of the rows")
+ax = plots.differences(over_copy, "Augmentation against mere copies of the rows")
 
 # %% [markdown]
 # On AG News {{ ag_news.augmentation_helps }} of the {{ ag_news.augmentation_compared }} intervals lie

@@ -243,14 +243,13 @@ print(counts.most_common(12))
 
 # %%
 from agnews_utils.vocabulary import power_law
-from agnews_utils import plots_vocabulary
 
 by_rank = np.array(sorted(counts.values(), reverse=True))
 ranks = np.arange(1, len(by_rank) + 1)
 chosen = np.unique(np.geomspace(10, 1000, 60).astype(int))  # evenly spread on a logarithmic axis
 zipf = power_law(chosen, by_rank[chosen - 1])
 assert -1.5 < zipf[0] < -0.5, "not a Zipf curve: are these token counts of natural text?"
-ax = plots_vocabulary.power_law_line(
+ax = plots.power_law_line(
     ranks, by_rank, zipf, (10, 1000), "A token's count falls with its rank as a power law",
     "rank of the token", "occurrences")
 
@@ -271,7 +270,7 @@ points = np.unique(np.geomspace(1, len(running) - 1, 300).astype(int))  # evenly
 late = points[points > len(running) // 20]
 heaps = power_law(running[late], distinct[late])
 assert 0.3 < heaps[0] < 0.95, "the vocabulary should grow, but slower than the text"
-ax = plots_vocabulary.power_law_line(
+ax = plots.power_law_line(
     running[points], distinct[points], heaps, (running[late[0]], running[-1]),
     "More text, more words: the curve does not level off", "tokens read", "different tokens so far")
 
@@ -382,7 +381,7 @@ sizes = [size for size in (100, 300, 1000, 3000, 10_000, 30_000, 100_000) if siz
 vocabs = [build_vocab(fit_tokens, max_tokens=size) for size in sizes]
 covered = {"rows it was built on": [coverage(fit_tokens, vocab) for vocab in vocabs],
            "validation rows": [coverage(valid_tokens, vocab) for vocab in vocabs]}
-ax = plots_vocabulary.curves(
+ax = plots.curves(
     sizes, {name: 100 * np.array(shares) for name, shares in covered.items()},
     "A few thousand tokens cover most of the text", "size of the vocabulary", "tokens covered (%)", log_x=True)
 assert covered["validation rows"][sizes.index(3000)] > 0.75
@@ -637,8 +636,7 @@ print("with padding_idx:", padded_embedding.weight.grad[:3].tolist())
 # Tokenize, look up, done. Texts have different lengths, though, and a tensor is a rectangle.
 
 # %% tags=["nbval-check-output"]
-from agnews_utils.vocabulary import pad_batch
-from agnews_utils.vocabulary import encode
+from agnews_utils.vocabulary import encode, pad_batch
 
 sequences = encode(["Oil up again", "Oil!", "Rates up, oil up"], small)
 assert sequences[0] == small(tokenize("Oil up again"))
@@ -719,8 +717,7 @@ for batch in DataLoader(HandDataset(), batch_size=2, collate_fn=hand_collate):
 # (`make bench` measures it).
 
 # %%
-from agnews_utils.vocabulary import collate, NewsDataset
-from agnews_utils.vocabulary import build_and_encode
+from agnews_utils.vocabulary import build_and_encode, collate, NewsDataset
 (ours,) = DataLoader(HandDataset(), batch_size=3, collate_fn=hand_collate)
 (theirs,) = DataLoader(NewsDataset(sequences, [0, 1, 0]), batch_size=3, collate_fn=collate)
 assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -766,7 +763,7 @@ assert sorted(row for batch in sampler for row in batch) == list(range(len(lengt
 def mask_of(batch):
     return pad_batch([fit_data.sequences[row] for row in batch])[1].numpy()
 middle = sorted(sampler, key=lambda batch: max(lengths[batch]))[len(sampler) // 2]  # middling width
-axes = plots_vocabulary.padding_pictures(
+axes = plots.padding_pictures(
     {"drawn at random": mask_of(random_batches[0]), "in a bucket": mask_of(middle)},
     "One batch each: blue is a token, grey is padding")
 
@@ -775,8 +772,8 @@ chunk_sizes = [1, 2, 5, 10, 20, 50, 100]
 shares = {f"batches of {size}": [
     100 * padding_share(lengths, LengthBucketSampler(lengths, size, chunk_batches=chunk))
     for chunk in chunk_sizes] for size in (16, 32, 64)}
-ax = plots_vocabulary.curves(chunk_sizes, shares, "The larger the chunk, the less padding",
-                             "batches per chunk (1 is random order)", "padding (%)", log_x=True)
+ax = plots.curves(chunk_sizes, shares, "The larger the chunk, the less padding",
+                  "batches per chunk (1 is random order)", "padding (%)", log_x=True)
 
 # %% [markdown]
 # Chunks of twenty batches take most of the padding away; larger ones take more, and leave less to chance.

@@ -123,7 +123,7 @@ networks["LSTM, forget gate open"] = open_gate
 # and tiny weights on the input keep tanh away from its flat ends.
 
 # %%
-from agnews_utils import plots_training as draw
+from agnews_utils import plots
 
 stretching = nn.RNN(16, 32, batch_first=True)
 stretching.weight_hh_l0.data = 1.2 * nn.init.orthogonal_(torch.empty(32, 32))
@@ -132,9 +132,9 @@ for name, values in stretching.named_parameters():
         values.data *= 1e-4
 networks["RNN, stretching matrix"] = stretching
 norms = {name: gradient_by_distance(network) for name, network in networks.items()}
-ax = draw.lines({name: (range(50), values) for name, values in norms.items()},
-                "Only an open gate lets the gradient travel far",
-                "distance to the last word (words)", "norm of the gradient", log="y")
+ax = plots.lines({name: (range(50), values) for name, values in norms.items()},
+                 "Only an open gate lets the gradient travel far",
+                 "distance to the last word (words)", "norm of the gradient", log="y")
 
 # %%
 ratio = {name: values[49] / values[0] for name, values in norms.items()}
@@ -397,11 +397,11 @@ curves, optimizer_accuracy = {}, {}
 for name, (optimizer, rate, decay) in plan.items():
     history = fit(model := new_model(), train_batches, epochs=2, learning_rate=rate, seed=3,
                   optimizer=optimizer, weight_decay=decay)
-    curves[name] = (history.steps["step"], draw.smoothed(history.steps["loss"]))
+    curves[name] = (history.steps["step"], plots.smoothed(history.steps["loss"]))
     optimizer_accuracy[name] = evaluate(model, valid_batches)["accuracy"]
 assert max(optimizer_accuracy.values()) > 0.5, "no optimizer learned anything: look at the batches"
-ax = draw.lines(curves, "The optimizer decides how fast the loss falls", "step",
-                "training loss (mean of 10 steps)")
+ax = plots.lines(curves, "The optimizer decides how fast the loss falls", "step",
+                 "training loss (mean of 10 steps)")
 {name: f"{accuracy:.1%}" for name, accuracy in optimizer_accuracy.items()}
 
 # %% [markdown]
@@ -426,9 +426,9 @@ def rising(step, steps):
     return 1e-5 ** (1 - step / max(1, steps - 1))  # from 1e-5 of the peak to the peak
 
 history = fit(new_model(), train_batches, epochs=2, learning_rate=1.0, schedule=rising, seed=3)
-tested = {"loss": (history.steps["learning_rate"], draw.smoothed(history.steps["loss"], 5))}
-ax = draw.lines(tested, "Too low, right, too high: the rate test", "learning rate",
-                "training loss (mean of 5 steps)", log="xy")
+tested = {"loss": (history.steps["learning_rate"], plots.smoothed(history.steps["loss"], 5))}
+ax = plots.lines(tested, "Too low, right, too high: the rate test", "learning rate",
+                 "training loss (mean of 5 steps)", log="xy")
 
 # %% [markdown]
 # On the left nothing happens, in the middle the loss falls, on the right it jumps. Take a rate where
@@ -441,7 +441,7 @@ from agnews_utils.training import schedule_factor
 shapes = {name: (range(300), [schedule_factor(step, 300, name) for step in range(300)])
           for name in ("one_cycle", "linear", "cosine")}
 assert all(0.99 < max(values) <= 1 and values[-1] < 0.02 for _, values in shapes.values())
-ax = draw.lines(shapes, "Warm up, then cool down", "step", "share of the peak learning rate")
+ax = plots.lines(shapes, "Warm up, then cool down", "step", "share of the peak learning rate")
 
 # %% [markdown]
 # ## 4.6 Regularization
@@ -456,7 +456,7 @@ def train_once(epochs=4, label_smoothing=0.0, weight_decay=0.01, **options):
 
 # %%
 plain = train_once(epochs=8)
-ax = draw.learning_curves(plain, "Training loss falls on, validation loss turns")
+ax = plots.learning_curves(plain, "Training loss falls on, validation loss turns")
 assert plain.epochs["loss"][-1] < plain.epochs["valid_loss"][-1], "no overfitting: more epochs?"
 
 # %% [markdown]
@@ -481,7 +481,6 @@ regularized = {name: train_once(**options).best["valid_accuracy"]
                for name, options in variants.items()}
 
 # %%
-from agnews_utils import plots
 from agnews_utils.data import accuracy_interval
 
 ranges = {}
@@ -521,8 +520,8 @@ trials = runtime.recorded("rnn_search")["trials"]
 values = [100 * trial["valid_accuracy"] for trial in trials]
 number = range(1, len(values) + 1)
 best_so_far = [max(values[:count]) for count in number]
-ax = draw.lines({"trial": (number, values), "best so far": (number, best_so_far)},
-                "A search: most of the gain comes early", "trial", "validation accuracy (%)")
+ax = plots.lines({"trial": (number, values), "best so far": (number, best_so_far)},
+                 "A search: most of the gain comes early", "trial", "validation accuracy (%)")
 
 # %% [markdown]
 # Two layers that normalize are often mixed up. *Batch* normalization compares a feature with the same
@@ -625,7 +624,7 @@ ids = encode(headlines, vocab, max_length=80)
 model = models["BiLSTM"]
 probabilities = predict(model, [collate([(row, 0) for row in ids])])  # the label is not looked at
 assert probabilities.shape == (4, 4) and abs(probabilities.sum(axis=1) - 1).max() < 1e-5
-ax = draw.probability_bars(probabilities, headlines, "What the network makes of four new headlines")
+ax = plots.probability_bars(probabilities, headlines, "What the network makes of four new headlines")
 
 # %% [markdown]
 # Max pooling takes each feature from the word where it is largest. So we can ask which words were

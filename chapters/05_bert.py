@@ -189,12 +189,12 @@ weights = [tensor for pair in layers.values() for tensor in pair]
 # The weights can be drawn: each row is a piece that looks, each column one that is looked at.
 
 # %%
-from agnews_utils import plots_bert, plots_training as draw
+from agnews_utils import plots
 from agnews_utils.bert import attention_maps
 
 pieces, maps = attention_maps(model, tokenizer, headlines[0])  # (layers, heads, length, length)
 assert torch.allclose(maps.sum(-1), torch.ones(maps.shape[:3]), atol=1e-4), "a row must add up to 1"
-ax = plots_bert.attention_map(pieces, maps[-1].mean(0), "Who looks at whom in the last layer, all heads")
+ax = plots.attention_map(pieces, maps[-1].mean(0), "Who looks at whom in the last layer, all heads")
 
 # %% [markdown]
 # Follow one row. Near neighbors get most of it, and nobody told the network to look there: the word
@@ -404,7 +404,7 @@ history = fit(small, PretrainingBatches(rows, recipe, pieces), questions, epochs
               learning_rate=5e-3, schedule="linear", keep_best=False)
 live_loss = history.epochs["valid_loss"][-1]
 assert live_loss < first_loss - 0.5, "the loss did not fall: look at the learning rate"
-ax = plots_bert.loss_and_levels(history.steps["step"], draw.smoothed(history.steps["loss"], 20), levels,
+ax = plots.loss_and_levels(history.steps["step"], plots.smoothed(history.steps["loss"], 20), levels,
                                 "First it learns which pieces are frequent", "step")
 print(f"on held-back texts: {first_loss:.2f} nats before training, {live_loss:.2f} after it")
 
@@ -425,7 +425,7 @@ from agnews_utils.bert import read_hashes, read_log
 
 run = read_log(bundled_encoder())
 made, end = run["recipe"], run["rounds"][-1]
-axes = plots_bert.pretraining_log(run["rounds"], made["vocab_size"], "The course's encoder while it learned")
+axes = plots.pretraining_log(run["rounds"], made["vocab_size"], "The course's encoder while it learned")
 print(f"{run['parameters']:,} weights, {end['tokens']:,} tokens, {end['cpu_seconds'] / 60:.0f} CPU minutes")
 
 # %% [markdown]
@@ -583,7 +583,7 @@ assert on_gpu or accuracy["pre-trained"] > accuracy["random weights"] + 0.1, "pr
 by_epoch = {name: (history.epochs["epoch"], [100 * a for a in history.epochs["valid_accuracy"]])
             for name, history in histories.items()}
 title = f"The same network on {len(fit_rows):,} labeled rows"
-ax = draw.lines(by_epoch, title, "epoch", "validation accuracy (%)")
+ax = plots.lines(by_epoch, title, "epoch", "validation accuracy (%)")
 
 # %% [markdown]
 # With {{ ag_news.live_rows | count }} rows of AG News the pre-trained network is right on
@@ -612,9 +612,9 @@ ax = draw.lines(by_epoch, title, "epoch", "validation accuracy (%)")
 
 # %%
 curves = pd.DataFrame(runtime.recorded("bert_full")["curves"]["fine-tuned"]).set_index("epoch")
-ax = draw.lines({"training rows": (curves.index, curves["loss"]),
+ax = plots.lines({"training rows": (curves.index, curves["loss"]),
                  "validation rows": (curves.index, curves["valid_loss"])},
-                "Fine-tuning on all rows of AG News", "epoch", "loss (nats per document)")
+                 "Fine-tuning on all rows of AG News", "epoch", "loss (nats per document)")
 print(f"lowest validation loss after epoch {curves['valid_loss'].idxmin()} of {len(curves)}")
 
 # %% [markdown]
@@ -659,7 +659,7 @@ assert max(strategies.values()) > 0.4, "a hundred rows should teach a pre-traine
 # %%
 sweep = runtime.recorded("bert_sweep")
 title = f"Best here: {sweep['best']['strategy']}, rate {sweep['best']['learning_rate']:g}"
-ax = plots_bert.accuracy_by_learning_rate(sweep["cells"], title)
+ax = plots.accuracy_by_learning_rate(sweep["cells"], title)
 sweep = pd.DataFrame(sweep["cells"]).pivot(index="strategy", columns="learning_rate", values="valid_accuracy")
 assert (sweep.max(axis=1) - sweep.min(axis=1)).max() > sweep.max(axis=1).max() - sweep.max(axis=1).min()
 sweep.round(3)
@@ -836,7 +836,7 @@ few_rows.round(3)
 # %%
 points = runtime.recorded("bert_curves")["points"]
 assert {"fine-tuned", "frozen", "random", "linear"} <= {point["model"] for point in points}
-ax = plots_bert.accuracy_by_rows(points, "AG News: what labels and pre-training are worth")
+ax = plots.accuracy_by_rows(points, "AG News: what labels and pre-training are worth")
 
 # %% [markdown]
 # With ten rows a class the pre-trained network, fine-tuned, reaches
@@ -969,8 +969,8 @@ new_articles = ["Striker scores twice as visitors win the cup final",
                 "Central bank raises interest rates as prices climb",
                 "Researchers build a faster chip for computers",
                 "President and opposition sign peace agreement after talks"]
-ax = draw.probability_bars(predict_texts(tuned, tokenizer, new_articles), new_articles,
-                           "What the network makes of four new headlines")
+ax = plots.probability_bars(predict_texts(tuned, tokenizer, new_articles), new_articles,
+                            "What the network makes of four new headlines")
 
 # %%
 runtime.record("bert", news, {

@@ -28,8 +28,7 @@
 
 # %%
 from agnews_utils.data import load_news
-from agnews_utils.linear_model import quick_predictions
-from agnews_utils.predictions import PredictionError, stored_predictions
+from agnews_utils.evaluation import PredictionError, quick_predictions, stored_predictions
 
 train, test = news = load_news()
 try:
@@ -68,7 +67,7 @@ table.round(4)
 # %%
 from agnews_utils import runtime
 from agnews_utils.data import train_valid_split
-from agnews_utils.linear_model import LinearClassifier
+from agnews_utils.evaluation import LinearClassifier
 
 fit_rows, _ = train_valid_split(train, 0.05, seed=42)  # what every stored model was trained on
 linear = LinearClassifier(c=runtime.recorded("exploration")["linear_c"])
@@ -140,7 +139,7 @@ from agnews_utils.evaluation import class_report
 class_report(labels, predicted).round(3)
 
 # %%
-from agnews_utils import plots, plots_evaluation as draw
+from agnews_utils import plots
 from agnews_utils.evaluation import confusion_matrix
 
 counts = confusion_matrix(labels, predicted)
@@ -148,7 +147,7 @@ missed = counts * (1 - np.eye(4, dtype=int))
 taken, for_what = np.unravel_index(missed.argmax(), missed.shape)
 assert counts.diagonal().sum() > missed.sum(), "more wrong than right"
 title = f"{CLASS_NAMES[taken]} taken for {CLASS_NAMES[for_what]} is the most frequent mistake"
-ax = draw.confusion_map(counts, title)
+ax = plots.confusion_map(counts, title)
 
 # %% [markdown]
 # On AG News {{ ag_news.most_missed[0] }} is taken for {{ ag_news.most_missed[1] }}
@@ -238,8 +237,8 @@ curves = {}
 for k, name in enumerate(CLASS_NAMES):
     precision, recall, _ = precision_recall_curve(labels == k, model.test[:, k])
     curves[name] = (100 * recall, 100 * precision)
-ax = draw.class_curves(curves, "What the last texts of a class cost in precision",
-                       "recall: share of the class found (%)", "precision (%)")
+ax = plots.class_curves(curves, "What the last texts of a class cost in precision",
+                        "recall: share of the class found (%)", "precision (%)")
 
 # %% [markdown]
 # Why two kinds of curve? The rates of the ROC are each a share *within* the sports texts or within
@@ -271,8 +270,9 @@ print(f"expected calibration error {sum(gaps):.3f}")
 # validation rows, by the log-loss.
 
 # %%
-from agnews_utils.evaluation import (apply_temperature, expected_calibration_error,
-                                     fit_temperature, log_loss, reliability_bins)
+from agnews_utils.evaluation import (
+    apply_temperature, expected_calibration_error, fit_temperature, log_loss, reliability_bins,
+)
 
 lines, cooled = {}, {}
 for name, (run, *_) in stored.items():
@@ -291,7 +291,7 @@ farthest = calibration["error before"].idxmax()
 before, after = calibration.loc[farthest, ["error before", "error after"]]
 pair = {"as stored": stored[farthest][0].test, "with temperature": cooled[farthest]}
 bins = {when: reliability_bins(labels, answers) for when, answers in pair.items()}
-ax = draw.reliability_diagram(bins, f"'{farthest}': calibration error {before:.1%}, then {after:.1%}")
+ax = plots.reliability_diagram(bins, f"'{farthest}': calibration error {before:.1%}, then {after:.1%}")
 
 # %% [markdown]
 # Below the dotted line a model is too sure, above it not sure enough. On AG News the farthest from it
@@ -386,7 +386,7 @@ print(f"a 'winner' among equals in {plain} of 50 tries; with Holm's correction i
 comparisons = compare_all(right)
 order = sorted(right, key=lambda name: -right[name].mean())
 real = int((comparisons["p_holm"] < 0.05).sum())
-ax = draw.win_map(comparisons, order, f"{real} of {len(comparisons)} differences are more than luck (*)")
+ax = plots.win_map(comparisons, order, f"{real} of {len(comparisons)} differences are more than luck (*)")
 
 # %% [markdown]
 # Read a row: by how many points does this model lead each other one? A star stands where luck is no
@@ -597,7 +597,6 @@ pd.DataFrame(quality).T.round(3)
 
 # %%
 from agnews_utils.evaluation import label_quality
-from agnews_utils.plots_training import lines as draw_lines
 
 read = np.arange(1, 201)
 curves = {}
@@ -608,7 +607,7 @@ curves["reading at random"] = (read, read * planted.mean())
 assert curves["normalized margin"][1][-1] > 3 * curves["reading at random"][1][-1]
 found_at = curves["normalized margin"][1][-1]
 title = f"The {len(read)} worst-looking labels hold {found_at} of {planted.sum()} wrong ones"
-ax = draw_lines(curves, title, "labels read", "wrong labels found")
+ax = plots.lines(curves, title, "labels read", "wrong labels found")
 
 # %% [markdown]
 # There is a library for this, *cleanlab*, by the authors of the paper. The course does not depend on
@@ -686,9 +685,9 @@ costs.round(dict.fromkeys(whole, 0)).astype(dict.fromkeys(whole, "Int64")).round
 # %%
 timed = costs.dropna(subset=["documents_per_second"])
 seconds = (1_000 / timed["documents_per_second"]).to_dict()  # for a thousand documents
-front = pareto_front(list(seconds.values()), timed["accuracy"])
-ax = draw.cost_map(seconds, (100 * timed["accuracy"]).to_dict(), "What a point costs",
-                   "CPU seconds for 1,000 documents (one core)", "test accuracy (%)")
+front = timed.index[pareto_front(list(seconds.values()), timed["accuracy"])]
+ax = plots.cost_map(seconds, (100 * timed["accuracy"]).to_dict(), front, "What a point costs",
+                    "CPU seconds for 1,000 documents (one core)", "test accuracy (%)")
 
 # %% [markdown]
 # A model below the line is beaten: another one is at least as good and at least as cheap. The costs
@@ -826,7 +825,7 @@ facts_of_run = {
     "twin_accuracy": right[best][has_twin].mean() if has_twin.any() else None,
     "no_twin_accuracy": right[best][~has_twin].mean(), "away_linear": away,
     "leak": flattered.dropna().to_dict(), "hard": by_kind.to_dict("index"),
-    "front": [name for name, good in zip(timed.index, front) if good],
+    "front": list(front),
 }
 
 # %%

@@ -14,7 +14,6 @@ from scipy import stats
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
-from agnews_utils import plots_cleaning
 from agnews_utils.cleaning.augmentation import (
     OPERATIONS,
     augment,
@@ -37,7 +36,8 @@ from agnews_utils.cleaning.experiments import (
 from agnews_utils.cleaning.pipeline import Cleaner
 from agnews_utils.data.duplicates import near_duplicate_pairs
 from agnews_utils.data.loading import read_news_csv
-from agnews_utils.plots_cleaning import verdict
+from agnews_utils.plots import cleaning as plots_cleaning
+from agnews_utils.plots.cleaning import verdict
 from agnews_utils.runtime import recorded
 from benchmarks import cleaning_ablation
 

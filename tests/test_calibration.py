@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 
-from agnews_utils import evaluation as ours
+from agnews_utils.evaluation import metrics as ours
 
 
 def a_model(seed, rows=300, sharpness=1.0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-from agnews_utils import evaluation as ours
+from agnews_utils.evaluation import errors as ours
 
 CLEANLAB = json.loads((ROOT / "tests" / "fixtures" / "cleanlab.json").read_text(encoding="utf-8"))
 

@@ -9,9 +9,8 @@ from sklearn.svm import LinearSVC
 
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.data.splitting import train_valid_split
-from agnews_utils.evaluation_checks import checked_probabilities
-from agnews_utils.linear_model import LinearClassifier, quick_predictions
-from agnews_utils.predictions import Predictions
+from agnews_utils.evaluation.metrics import checked_probabilities
+from agnews_utils.evaluation.predictions import LinearClassifier, Predictions, quick_predictions
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def test_answers_stand_in_the_order_of_the_rows(news, quick):
 
 
 def test_a_larger_data_set_is_sampled(monkeypatch):
-    from agnews_utils import linear_model
+    from agnews_utils.evaluation import predictions as linear_model
 
     whole = load_news("newsbriefs")
     monkeypatch.setattr(linear_model, "MOST_ROWS", 200)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection, PolyCollection
 
-from agnews_utils import plots, plots_bert
+from agnews_utils import plots
+from agnews_utils.plots import bert as plots_bert
 
 mpl.use("agg")
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from agnews_utils import evaluation, plots
-from agnews_utils import plots_evaluation as draw
+from agnews_utils.plots import evaluation as draw
 
 mpl.use("agg")
 
@@ -69,7 +69,7 @@ def test_win_map_marks_what_is_no_luck():
 
 def test_cost_map_joins_the_front():
     costs, scores = {"a": 10, "b": 100, "c": 1_000}, {"a": 90.0, "b": 89.0, "c": 92.0}
-    ax = draw.cost_map(costs, scores, "t", "x", "y")
+    ax = draw.cost_map(costs, scores, {"a", "c"}, "t", "x", "y")
     (front,) = ax.get_lines()
     assert front.get_xdata().tolist() == [10, 1_000]
     assert front.get_ydata().tolist() == [90, 92]
@@ -81,4 +81,4 @@ def test_all_helpers_draw_on_given_axes():
     ax = plt.subplots()[1]
     table = pd.DataFrame({"confidence": [0.5], "accuracy": [0.5], "rows": [3]})
     assert draw.reliability_diagram({"m": table}, "t", ax=ax) is ax
-    assert draw.cost_map({"m": 1}, {"m": 2}, "t", "x", "y", ax=ax) is ax
+    assert draw.cost_map({"m": 1}, {"m": 2}, ["m"], "t", "x", "y", ax=ax) is ax

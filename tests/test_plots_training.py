@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agnews_utils import plots
-from agnews_utils import plots_training as draw
+from agnews_utils.plots import training as draw
 from agnews_utils.training.history import EPOCH_COLUMNS, History
 
 mpl.use("agg")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agnews_utils.data.loading import News, load_news
-from agnews_utils.predictions import (
+from agnews_utils.evaluation.predictions import (
     MODELS,
     PredictionError,
     Predictions,

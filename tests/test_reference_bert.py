@@ -8,7 +8,7 @@ from scipy import stats
 
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
-from agnews_utils.predictions import stored_predictions
+from agnews_utils.evaluation.predictions import stored_predictions
 from tools import reference, reference_bert, reference_few, reference_store, reference_sweep
 from tools.reference_bert import FineTuning
 

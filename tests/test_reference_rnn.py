@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from agnews_utils.data.loading import News, load_news
-from agnews_utils.predictions import stored_predictions
+from agnews_utils.evaluation.predictions import stored_predictions
 from agnews_utils.runtime import recorded
 from tools import reference_rnn as reference
 from tools import reference_store

@@ -12,7 +12,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agnews_utils import plots, plots_vocabulary
+from agnews_utils import plots
+from agnews_utils.plots import vocabulary as plots_vocabulary
 from agnews_utils.vocabulary.batching import (
     LengthBucketSampler,
     NewsDataset,

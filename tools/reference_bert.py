@@ -19,7 +19,7 @@ from agnews_utils.bert.encoder import MANIFEST, WEIGHTS, bundled_encoder, load_e
 from agnews_utils.bert.fine_tuning import bert_loader
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
-from agnews_utils.predictions import MODELS
+from agnews_utils.evaluation.predictions import MODELS
 from agnews_utils.runtime import record, recorded, seed_everything
 from agnews_utils.training.history import History
 from agnews_utils.training.loop import fit

@@ -10,8 +10,12 @@ import numpy as np
 from agnews_utils.bert.fine_tuning import predict_texts
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
-from agnews_utils.linear_model import LinearClassifier, linear_run
-from agnews_utils.predictions import MODELS, store_predictions
+from agnews_utils.evaluation.predictions import (
+    MODELS,
+    LinearClassifier,
+    linear_run,
+    store_predictions,
+)
 from agnews_utils.runtime import record, recorded
 from agnews_utils.training.inference import predict
 from agnews_utils.vocabulary.batching import make_loader

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
 from agnews_utils.data.splitting import train_valid_split
-from agnews_utils.predictions import Predictions, store_predictions
+from agnews_utils.evaluation.predictions import Predictions, store_predictions
 from agnews_utils.training.inference import predict
 from tools.chapters import ROOT
 

@@ -24,7 +24,7 @@ from agnews_utils.cleaning.pipeline import DEFAULT_STEPS, LOSSY_STEPS, Cleaner, 
 from agnews_utils.cleaning.repairs import normalize_whitespace
 from agnews_utils.data.duplicates import near_duplicate_groups
 from agnews_utils.data.splitting import train_valid_split
-from agnews_utils.plots_cleaning import verdict
+from agnews_utils.plots.cleaning import verdict
 
 RAW, REPAIRED, TEXTBOOK = "raw text", "all repairs", "textbook"
 _TEXTBOOK_STEPS = ("lower case", "punctuation", "numbers", "stop words", "stemming")

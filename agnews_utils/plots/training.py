@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from agnews_utils.plots import CLASS_COLORS, label_axes, new_axes
-from agnews_utils.training.history import History
+from agnews_utils.plots.style import CLASS_COLORS, label_axes, new_axes
 
 
 def lines(
@@ -56,7 +56,14 @@ def smoothed(values: Sequence[float], window: int = 10) -> np.ndarray:
     return sums / np.minimum(np.arange(1, len(sums) + 1), window)
 
 
-def learning_curves(history: History, title: str, ax: Axes | None = None) -> Axes:
+class Learned(Protocol):
+    """What training left behind: `agnews_utils.training.History`."""
+
+    epochs: Mapping[str, Sequence[float]]
+    best_epoch: int | None
+
+
+def learning_curves(history: Learned, title: str, ax: Axes | None = None) -> Axes:
     """Draw the loss on training and validation rows by epoch, the best epoch marked."""
     epochs = history.epochs
     series = {

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from agnews_utils.plots import CLASS_COLORS, GREY, label_axes, new_axes
+from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes
 
 LINES = list(CLASS_COLORS.values())
 

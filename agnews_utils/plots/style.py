@@ -1,8 +1,4 @@
-"""Figures of the course: one palette, one style, small helpers that return the Axes.
-
-Every helper takes an optional ``ax`` and returns it, so that a notebook can change what it draws
-and a test can read titles, labels and data from it.
-"""
+"""Figures of the course: one palette, one style, and helpers that several chapters use."""
 
 from __future__ import annotations
 

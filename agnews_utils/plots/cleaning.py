@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from agnews_utils.plots import CLASS_COLORS, GREY, label_axes, new_axes
+from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes
 
 # Color and marker both tell the verdict, so that neither has to be seen to read the figure.
 VERDICTS = {

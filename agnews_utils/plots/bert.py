@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from torch import Tensor
+from numpy.typing import ArrayLike
 
-from agnews_utils.plots import GREY, label_axes, new_axes
+from agnews_utils.plots.style import GREY, label_axes, new_axes
 
 _BLUE, _ORANGE, _GREEN, _RED = (sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3))
 _PURPLE = sns.color_palette("colorblind")[4]
@@ -38,7 +38,7 @@ STRATEGIES = {
 
 
 def attention_map(
-    pieces: Sequence[str], weights: Tensor | np.ndarray, title: str, ax: Axes | None = None
+    pieces: Sequence[str], weights: ArrayLike, title: str, ax: Axes | None = None
 ) -> Axes:
     """Draw who looks at whom (chapter 5, "A map of attention").
 

@@ -5,7 +5,7 @@ Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from agnews_utils.comparison import pareto_front
-from agnews_utils.data.corpus import CLASS_NAMES
-from agnews_utils.plots import CLASS_COLORS, GREY, label_axes, new_axes
+from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes
 
 
 def confusion_map(
-    counts: ArrayLike, title: str, names: Sequence[str] = CLASS_NAMES, ax: Axes | None = None
+    counts: ArrayLike,
+    title: str,
+    names: Sequence[str] = tuple(CLASS_COLORS),
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw a confusion matrix: colors are shares of the true class, numbers are rows.
 
@@ -172,6 +173,7 @@ def win_map(
 def cost_map(
     costs: Mapping[str, float],
     scores: Mapping[str, float],
+    front: Collection[str],
     title: str,
     x: str,
     y: str,
@@ -183,6 +185,8 @@ def cost_map(
     ----------
     costs, scores
         Model -> number; costs are above 0, their axis is logarithmic.
+    front
+        The models that no other beats in both.
     title, x, y
         Texts of title and axes.
     ax
@@ -191,10 +195,9 @@ def cost_map(
     ax = new_axes(ax, height=4.4)
     names = sorted(costs, key=lambda name: (costs[name], -scores[name]))
     across, up = [costs[name] for name in names], [scores[name] for name in names]
-    front = pareto_front(across, up)
-    on_front = [(a, b) for a, b, chosen in zip(across, up, front, strict=True) if chosen]
+    on_front = [(costs[name], scores[name]) for name in names if name in front]
     ax.plot(*zip(*on_front, strict=True), color=CLASS_COLORS["World"], label="nobody beats these")
-    colors = [CLASS_COLORS["World"] if chosen else GREY for chosen in front]
+    colors = [CLASS_COLORS["World"] if name in front else GREY for name in names]
     ax.scatter(across, up, c=colors, s=45, zorder=3)
     for name, a, b in zip(names, across, up, strict=True):
         ax.annotate(name, (a, b), xytext=(6, -12), textcoords="offset points", fontsize=9)

@@ -1,0 +1,66 @@
+"""Figures of the course. Every helper takes an optional `ax` and returns the Axes that it drew on.
+
+So a notebook can change what was drawn, and a test can read titles, labels and data from it.
+"""
+
+from agnews_utils.plots.bert import (
+    accuracy_by_learning_rate,
+    accuracy_by_rows,
+    attention_map,
+    loss_and_levels,
+    pretraining_log,
+)
+from agnews_utils.plots.cleaning import candidate_curves, differences
+from agnews_utils.plots.evaluation import (
+    class_curves,
+    confusion_map,
+    cost_map,
+    reliability_diagram,
+    win_map,
+)
+from agnews_utils.plots.style import (
+    CLASS_COLORS,
+    GREY,
+    bars,
+    intervals,
+    label_axes,
+    length_histograms,
+    marking_words,
+    new_axes,
+    scatter_by_class,
+    use_course_style,
+)
+from agnews_utils.plots.training import learning_curves, lines, probability_bars, smoothed
+from agnews_utils.plots.vocabulary import curves, padding_pictures, power_law_line
+
+__all__ = [
+    "CLASS_COLORS",
+    "GREY",
+    "accuracy_by_learning_rate",
+    "accuracy_by_rows",
+    "attention_map",
+    "bars",
+    "candidate_curves",
+    "class_curves",
+    "confusion_map",
+    "cost_map",
+    "curves",
+    "differences",
+    "intervals",
+    "label_axes",
+    "learning_curves",
+    "length_histograms",
+    "lines",
+    "loss_and_levels",
+    "marking_words",
+    "new_axes",
+    "padding_pictures",
+    "power_law_line",
+    "pretraining_log",
+    "probability_bars",
+    "reliability_diagram",
+    "scatter_by_class",
+    "smoothed",
+    "use_course_style",
+    "win_map",
+]
