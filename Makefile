@@ -24,7 +24,7 @@ $(error LANE=$(LANE): expected classroom or modern)
 endif
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
-COURSE := $(BIN)/python -m tools.course
+COURSE := $(BIN)/python -m tools.builder
 DATA_OPTION := $(if $(DATA),--data $(DATA))
 
 .PHONY: run test lab data gpu notebooks record results sync refresh lint format bench browser-test \
@@ -46,7 +46,7 @@ run: $(READY)
 
 # DEVICE=cuda: the notebooks run on the GPU, or, where torch sees none, nothing runs at all.
 test: $(READY)
-	$(if $(DEVICE),$(BIN)/python -m tools.device $(DEVICE) --check)
+	$(if $(DEVICE),$(BIN)/python -m tools.builder.device $(DEVICE) --check)
 	$(if $(DEVICE),AGNEWS_DEVICE=$(DEVICE)) $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env \
 	    --nbval-cell-timeout 600 --numprocesses auto --maxprocesses 4 --dist loadscope
 
@@ -58,7 +58,7 @@ data: $(READY)
 
 # nbval on one device, notebook after notebook; the seconds of the whole course go to results/.
 gpu: $(READY)
-	$(BIN)/python -m tools.device $(or $(DEVICE),cuda) $(addprefix --data ,$(DATA)) $(CHAPTER)
+	$(BIN)/python -m tools.builder.device $(or $(DEVICE),cuda) $(addprefix --data ,$(DATA)) $(CHAPTER)
 	$(COURSE) refresh
 
 notebooks: $(READY)

@@ -15,7 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 os.environ["HF_HUB_OFFLINE"] = "1"
-# `python -m tools.device` names other data, and a folder for what the notebooks record.
+# `python -m tools.builder.device` names other data, and a folder for what the notebooks record.
 os.environ["AGNEWS_DATA"] = os.environ.get("AGNEWS_TEST_DATA", "newsbriefs")
 os.environ.setdefault("AGNEWS_THREADS", "2")
 os.environ.pop("AGNEWS_RECORD", None)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import benchmarks
 from benchmarks import Target
-from tools.chapters import ROOT, read_chapters
+from tools.builder.chapters import ROOT, read_chapters
 
 CHAPTERS = "chapters"
 MOST_CPU_SECONDS = 120
@@ -34,7 +34,7 @@ def about(name: str) -> str:
 def chapter_targets() -> list[Target]:
     """Execute every chapter on News Briefs and compare its CPU seconds with the limit."""
     before = {chapter.name: _cpu_seconds(chapter.contract.run)[1] for chapter in read_chapters()}
-    command = [sys.executable, "-m", "tools.course", "run", "--data", "newsbriefs"]
+    command = [sys.executable, "-m", "tools.builder", "run", "--data", "newsbriefs"]
     subprocess.run(command, cwd=ROOT, check=False)
     targets = []
     for chapter in read_chapters():

@@ -25,7 +25,7 @@ from agnews_utils.bert.fine_tuning import MAX_LENGTH, bert_loader
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.loop import fit
 from benchmarks import Target
-from tools.chapters import ROOT
+from tools.builder.chapters import ROOT
 
 ROWS, BATCH_SIZE, ROUNDS, RATE = 2_400, 32, 3, 3e-4
 

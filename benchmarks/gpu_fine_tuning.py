@@ -23,7 +23,7 @@ from agnews_utils.bert.fine_tuning import MAX_LENGTH
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.inference import mean_loss
 from benchmarks import Target
-from tools.chapters import ROOT
+from tools.builder.chapters import ROOT
 
 MATRIX, STEPS, BATCH_SIZE = 8192, 30, 256
 

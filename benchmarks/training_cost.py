@@ -25,7 +25,7 @@ from agnews_utils.training.loop import fit
 from agnews_utils.vocabulary.batching import NewsDataset, collate, make_loader
 from agnews_utils.vocabulary.vocab import build_vocab, encode, tokenize_all
 from benchmarks import Target
-from tools.chapters import ROOT
+from tools.builder.chapters import ROOT
 
 ROWS, BATCH_SIZE, MAX_LENGTH, ROUNDS, RATE = 4_800, 64, 128, 3, 2e-3
 

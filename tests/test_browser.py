@@ -13,8 +13,8 @@ from nbformat import v4
 
 from tests import browser
 from tests.helpers import ROOT
-from tools.chapters import KERNEL, read_notebook
-from tools.course import select
+from tools.builder.chapters import KERNEL, read_notebook
+from tools.builder.course import select
 
 pytest.importorskip("websocket")
 pytest.importorskip("jupyterlab")

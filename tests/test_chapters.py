@@ -5,8 +5,8 @@ import copy
 import nbformat
 import pytest
 
-from tools import lint
-from tools.chapters import (
+from tools.builder import lint
+from tools.builder.chapters import (
     NOTEBOOKS,
     ROOT,
     Chapter,
@@ -16,9 +16,9 @@ from tools.chapters import (
     read_chapters,
     read_notebook,
 )
-from tools.readme import README, rendered
-from tools.results import ResultError, Results, fill, read_results
-from tools.sync import source_text, sync
+from tools.builder.readme import README, rendered
+from tools.builder.results import ResultError, Results, fill, read_results
+from tools.builder.sync import source_text, sync
 
 CHAPTERS = read_chapters()
 RESULTS = read_results(ROOT / "results")
@@ -242,7 +242,7 @@ def test_result_files_are_checked(tmp_path):
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """Make a chapter of three cells with its notebook, in a folder of its own."""
-    monkeypatch.setattr("tools.chapters.NOTEBOOKS", tmp_path)
+    monkeypatch.setattr("tools.builder.chapters.NOTEBOOKS", tmp_path)
     matter = CHAPTERS[0].front_matter.split("\n", 1)[1].rsplit("\n", 1)[0] + "\n"
     matter = matter.replace("run: exploration", "run: toy")
     body = (

@@ -13,7 +13,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 
 from tests.helpers import ROOT
-from tools import generated
+from tools.builder import generated
 
 
 @pytest.fixture(scope="module")

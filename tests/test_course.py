@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.helpers import ROOT
-from tools.chapters import read_notebook
+from tools.builder.chapters import read_notebook
 
 FRONT_MATTER = """\
 # ---
@@ -78,7 +78,7 @@ def command(root, *arguments):
     }
     environment.pop("AGNEWS_DATA")
     return subprocess.run(
-        [sys.executable, "-m", "tools.course", *arguments],
+        [sys.executable, "-m", "tools.builder", *arguments],
         cwd=root,
         env=environment,
         capture_output=True,

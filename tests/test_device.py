@@ -12,10 +12,10 @@ import pytest
 from agnews_utils.runtime import DEVICE_VARIABLE
 from tests.helpers import ROOT
 from tests.test_course import FRONT_MATTER, GOOD
-from tools import device
-from tools.chapters import read_chapters
-from tools.readme import chapter_table
-from tools.results import Results, read_results
+from tools.builder import device
+from tools.builder.chapters import read_chapters
+from tools.builder.readme import chapter_table
+from tools.builder.results import Results, read_results
 
 CHECKED_OUTPUT = {"text/plain": "2"}
 
@@ -41,7 +41,7 @@ def write_notebook(root, checked_output):
     import nbformat
     from nbformat import v4
 
-    from tools.chapters import read_chapter
+    from tools.builder.chapters import read_chapter
 
     cells = [cell for cell in read_chapter(root / "chapters/01_good.py").cells]
     for number, cell in enumerate((c for c in cells if c.cell_type == "code"), 1):
@@ -59,7 +59,7 @@ def command(root, *arguments):
     }
     environment.pop("PYTEST_XDIST_WORKER", None)
     return subprocess.run(
-        [sys.executable, "-m", "tools.device", *arguments],
+        [sys.executable, "-m", "tools.builder.device", *arguments],
         cwd=root,
         env=environment,
         capture_output=True,

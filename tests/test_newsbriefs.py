@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import ROOT, full_data_folder
-from tools import make_newsbriefs
-from tools.newsbriefs_card import BEGIN, END, fill
-from tools.newsbriefs_dirt import Edit, render
-from tools.newsbriefs_feeds import FEEDS
-from tools.newsbriefs_plan import apportion, read_briefs, sentences
-from tools.newsbriefs_rates import AG_ROWS, AG_TEST_MD5, MARKS
+from tools.newsbriefs import make as make_newsbriefs
+from tools.newsbriefs.card import BEGIN, END, fill
+from tools.newsbriefs.dirt import Edit, render
+from tools.newsbriefs.feeds import FEEDS
+from tools.newsbriefs.plan import apportion, read_briefs, sentences
+from tools.newsbriefs.rates import AG_ROWS, AG_TEST_MD5, MARKS
 
 DATA = ROOT / "data"
 FOLDER = DATA / "newsbriefs"
@@ -85,7 +85,7 @@ def full_copy(tmp_path) -> Path:
 def test_a_rebuild_gives_the_same_bytes(copy, hash_seed):
     shutil.copy(DATA / "README.md", copy)
     subprocess.run(
-        [sys.executable, "-m", "tools.make_newsbriefs", "--data", str(copy)],
+        [sys.executable, "-m", "tools.newsbriefs.make", "--data", str(copy)],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         check=True,

@@ -9,8 +9,12 @@ from scipy import stats
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import stored_predictions
-from tools import reference, reference_bert, reference_few, reference_store, reference_sweep
-from tools.reference_bert import FineTuning
+from tools.reference import __main__ as reference
+from tools.reference import bert as reference_bert
+from tools.reference import few as reference_few
+from tools.reference import store as reference_store
+from tools.reference import sweep as reference_sweep
+from tools.reference.bert import FineTuning
 
 QUICK = {"bert": FineTuning(1, 3e-4, 16), "bert-random": FineTuning(1, 1e-3, 16)}
 

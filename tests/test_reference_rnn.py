@@ -6,8 +6,8 @@ import pytest
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import stored_predictions
 from agnews_utils.runtime import recorded
-from tools import reference_rnn as reference
-from tools import reference_store
+from tools.reference import rnn as reference
+from tools.reference import store as reference_store
 
 
 @pytest.fixture(scope="module")

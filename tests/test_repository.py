@@ -12,11 +12,11 @@ import yaml
 
 from agnews_utils.data.corpus import AG_NEWS_ROWS
 from tests.helpers import ROOT
-from tools import lint, picture
-from tools.chapters import NOTEBOOKS, read_chapters, read_notebook
+from tools.builder import lint, picture
+from tools.builder.chapters import NOTEBOOKS, read_chapters, read_notebook
+from tools.builder.readme import BLOCK, GPU_RUN, gpu_line, rendered, result_table
+from tools.builder.results import Results, fill, read_results
 from tools.environment import locked_versions
-from tools.readme import BLOCK, GPU_RUN, gpu_line, rendered, result_table
-from tools.results import Results, fill, read_results
 
 CHAPTERS = read_chapters()
 RESULTS = read_results(ROOT / "results")
@@ -480,5 +480,5 @@ def test_every_module_and_script_says_what_it_is_for():
 
 
 def test_filled_texts_name_the_file_they_stand_in():
-    with pytest.raises(Exception, match=r"tools/picture.py"):
-        fill("{{ ag_news.nothing }}", curves(0.7), "bert_curves", "tools/picture.py")
+    with pytest.raises(Exception, match=r"tools/builder/picture.py"):
+        fill("{{ ag_news.nothing }}", curves(0.7), "bert_curves", "tools/builder/picture.py")

@@ -17,9 +17,9 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from tools.results import Results, fill
+from tools.builder.results import Results, fill
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = ROOT / "chapters"
 NOTEBOOKS = ROOT / "notebooks"
 GENERATED = "generated"
@@ -133,7 +133,7 @@ def compose(chapter: Chapter, results: Results, chapters: list[Chapter]) -> Note
     chapters
         All chapters, for the links to the neighbors.
     """
-    from tools import generated
+    from tools.builder import generated
 
     cells = [
         _generated(generated.title(chapter, results, chapters, repository()), "markdown", "title"),

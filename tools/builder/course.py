@@ -1,4 +1,4 @@
-"""The course's command: ``python -m tools.course build|run|record|refresh|publish|sync``.
+"""The course's command: ``python -m tools.builder build|run|record|refresh|publish|sync``.
 
 The Makefile calls it; on a machine without make, call it yourself.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 from agnews_utils.files import write_text
-from tools import readme, sync
-from tools.chapters import (
+from tools.builder import readme, sync
+from tools.builder.chapters import (
     ROOT,
     Chapter,
     compose,
@@ -24,8 +23,8 @@ from tools.chapters import (
     read_notebook,
     write_notebook,
 )
-from tools.execute import Outcome, execute
-from tools.results import Results, read_results
+from tools.builder.execute import Outcome, execute
+from tools.builder.results import Results, read_results
 
 RESULTS = ROOT / "results"
 BUILD = ROOT / "build"
@@ -161,7 +160,7 @@ def select(wanted: Sequence[str]) -> list[Chapter]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.course", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.builder", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, action in (("build", build), ("run", run), ("record", record)):
         command = commands.add_parser(name, help=action.__doc__.split("\n")[0])
@@ -189,7 +188,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
                   f"{BUILD.relative_to(ROOT)}/html")  # fmt: skip
         return int(any(outcome.error for outcome in outcomes))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

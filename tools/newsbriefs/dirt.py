@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tools.newsbriefs_plan import Item, key
+from tools.newsbriefs.plan import Item, key
 
 # Cities that the briefs name; a row that names one is the first choice for a city dateline.
 CITIES = """

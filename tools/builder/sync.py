@@ -7,8 +7,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from agnews_utils.files import write_text
-from tools.chapters import GENERATED, Chapter, ChapterError, read_notebook
-from tools.results import Results, fill, parts
+from tools.builder.chapters import GENERATED, Chapter, ChapterError, read_notebook
+from tools.builder.results import Results, fill, parts
 
 
 def sync(chapter: Chapter, results: Results) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tools.newsbriefs_plan import CLASS_NAMES, SPLITS, Item
-from tools.newsbriefs_rates import AG_ROWS, MARKS
+from tools.newsbriefs.plan import CLASS_NAMES, SPLITS, Item
+from tools.newsbriefs.rates import AG_ROWS, MARKS
 
 BEGIN, END = "<!-- generated: newsbriefs -->", "<!-- end generated -->"
 KINDS = {

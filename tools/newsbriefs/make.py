@@ -1,4 +1,4 @@
-"""Build the bundled corpus News Briefs: `python -m tools.make_newsbriefs [--check]`.
+"""Build the bundled corpus News Briefs: `python -m tools.newsbriefs.make [--check]`.
 
 Reads `data/newsbriefs/briefs.jsonl` (the clean text) and writes `train.csv` and `test.csv` in the
 format of AG News, `truth.jsonl` (what was done to each row) and the generated part of
@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 
 from agnews_utils.files import write_text
-from tools.newsbriefs_card import fill, generated
-from tools.newsbriefs_dirt import description_edits, render, title_edits
-from tools.newsbriefs_feeds import assign
-from tools.newsbriefs_plan import (
+from tools.newsbriefs.card import fill, generated
+from tools.newsbriefs.dirt import description_edits, render, title_edits
+from tools.newsbriefs.feeds import assign
+from tools.newsbriefs.plan import (
     ROWS,
     SPLITS,
     Item,
@@ -30,7 +30,7 @@ from tools.newsbriefs_plan import (
     split_briefs,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def plan(briefs: list[dict]) -> tuple[list[Item], list[Item]]:
@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not stale:
         print(f"News Briefs in {options.data} is up to date.")
     if options.check and stale:
-        print("Run `python -m tools.make_newsbriefs` to write it anew.")
+        print("Run `python -m tools.newsbriefs.make` to write it anew.")
     return 1 if options.check and stale else 0
 
 

@@ -26,7 +26,7 @@ from agnews_utils.data.loading import News
 from agnews_utils.runtime import pick_device, record
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
-from tools.reference_bert import (
+from tools.reference.bert import (
     KEYS,
     FineTuning,
     encoder_version,
@@ -35,7 +35,7 @@ from tools.reference_bert import (
     make_network,
     precision,
 )
-from tools.reference_store import RESULTS, finished, interval_of_mean, split
+from tools.reference.store import RESULTS, finished, interval_of_mean, split
 
 PER_CLASS = {  # labeled rows a class -> draws of them, and how the networks are trained
     10: (20, {"bert": FineTuning(20, 3e-3, 8, decay=0.1), "bert-random": FineTuning(20, 1e-3, 8)}),

@@ -1,9 +1,9 @@
 """nbval over the notebooks on one device, one after the other, timed (``make gpu``).
 
-    python -m tools.device cuda                         News Briefs, and AG News if it is here
-    python -m tools.device cuda --data ../my/ag_news    on other data
-    python -m tools.device cpu --data newsbriefs 1      one chapter: the times are printed only
-    python -m tools.device cuda --check                 is there such a device?
+    python -m tools.builder.device cuda                        News Briefs, and AG News if it is here
+    python -m tools.builder.device cuda --data ../my/ag_news    on other data
+    python -m tools.builder.device cpu --data newsbriefs 1     one chapter: times are only printed
+    python -m tools.builder.device cuda --check                 is there such a device?
 
 When every chapter passes, ``results/device_<device>.<data>.json`` holds the device's name, the
 versions, and each chapter's seconds; the README's table of chapters shows those of a GPU.
@@ -25,9 +25,9 @@ from typing import Any
 from agnews_utils.data.corpus import ag_news_folder, missing_files
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.runtime import DEVICE_VARIABLE, pick_device, record
-from tools.chapters import Chapter
-from tools.course import BUILD, RESULTS, ROOT, select, table
-from tools.execute import CELL_TIMEOUT, Outcome
+from tools.builder.chapters import Chapter
+from tools.builder.course import BUILD, RESULTS, ROOT, select, table
+from tools.builder.execute import CELL_TIMEOUT, Outcome
 
 DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 COURSE_DATA = ("newsbriefs", "ag_news")
@@ -163,7 +163,7 @@ def default_data() -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.device",
+        prog="python -m tools.builder.device",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

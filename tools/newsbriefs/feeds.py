@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tools.newsbriefs_dirt import NAMED_CITY, company_end, description_edits, render
-from tools.newsbriefs_plan import Item, apportion, ordered
-from tools.newsbriefs_rates import AG_ROWS, MARKS
+from tools.newsbriefs.dirt import NAMED_CITY, company_end, description_edits, render
+from tools.newsbriefs.plan import Item, apportion, ordered
+from tools.newsbriefs.rates import AG_ROWS, MARKS
 
 # Rows of each feed in AG News' test file, by class, counted by the start of the description.
 FEEDS = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.results import Results
+from tools.builder.results import Results
 
 if TYPE_CHECKING:
-    from tools.chapters import Chapter
+    from tools.builder.chapters import Chapter
 
 SETUP = """\
 # Setup. On Colab this installs the course's package (Colab's own torch stays as it is).

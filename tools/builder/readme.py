@@ -8,9 +8,9 @@ from typing import Any
 
 from agnews_utils.data.corpus import AG_NEWS_ROWS
 from agnews_utils.files import write_text
-from tools import picture
-from tools.chapters import ROOT, Chapter
-from tools.results import Results
+from tools.builder import picture
+from tools.builder.chapters import ROOT, Chapter
+from tools.builder.results import Results
 
 README = ROOT / "README.md"
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end generated -->)", re.DOTALL)

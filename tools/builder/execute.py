@@ -14,8 +14,8 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from agnews_utils.runtime import RECORD_VARIABLE
-from tools.chapters import NOTEBOOKS, Chapter
-from tools.generated import GENERATED_FIRST_LINE
+from tools.builder.chapters import NOTEBOOKS, Chapter
+from tools.builder.generated import GENERATED_FIRST_LINE
 
 CELL_TIMEOUT = 1800
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from nbformat import NotebookNode
 
-from tools.chapters import GENERATED, Chapter
+from tools.builder.chapters import GENERATED, Chapter
 
 CHECKED = "nbval-check-output"
 RAISES = "raises-exception"

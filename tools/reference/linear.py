@@ -20,8 +20,9 @@ from agnews_utils.runtime import record, recorded
 from agnews_utils.training.inference import predict
 from agnews_utils.vocabulary.batching import make_loader
 from agnews_utils.vocabulary.vocab import encode, tokenize_all
-from tools import reference_bert, reference_rnn
-from tools.reference_store import RESULTS, has_predictions, split
+from tools.reference import bert as reference_bert
+from tools.reference import rnn as reference_rnn
+from tools.reference.store import RESULTS, has_predictions, split
 
 TRANSFERRED = ("linear", "bag", "bilstm", "bert")
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from agnews_utils.files import written_whole
-from tools.chapters import ROOT
-from tools.results import Results, fill, read_results
+from tools.builder.chapters import ROOT
+from tools.builder.results import Results, fill, read_results
 
 DOCS = ROOT / "docs"
 HASH = "Numbers"
@@ -66,7 +66,7 @@ class Picture:
         if self.metrics(results) is None:
             return ""
         image = f"![{self.alt}]({self.path.relative_to(ROOT).as_posix()})"
-        return fill(f"{image}\n\n{self.caption}", results, self.run, "tools/picture.py")
+        return fill(f"{image}\n\n{self.caption}", results, self.run, "tools/builder/picture.py")
 
 
 LEARNING_CURVES = Picture(

@@ -23,9 +23,9 @@ from agnews_utils.evaluation.predictions import MODELS
 from agnews_utils.runtime import record, recorded, seed_everything
 from agnews_utils.training.history import History
 from agnews_utils.training.loop import fit
-from tools.chapters import ROOT
+from tools.builder.chapters import ROOT
 from tools.pretraining.pretrain import faster_precision
-from tools.reference_store import (
+from tools.reference.store import (
     RESULTS,
     finished,
     half_width,

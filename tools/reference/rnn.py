@@ -27,8 +27,8 @@ from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
 from agnews_utils.vocabulary.batching import make_loader
 from agnews_utils.vocabulary.vocab import Vocab, build_vocab, encode, tokenize_all
-from tools.chapters import ROOT
-from tools.reference_store import (
+from tools.builder.chapters import ROOT
+from tools.reference.store import (
     RESULTS,
     finished,
     half_width,

@@ -19,7 +19,7 @@ from agnews_utils.data.loading import News
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.evaluation.predictions import Predictions, store_predictions
 from agnews_utils.training.inference import predict
-from tools.chapters import ROOT
+from tools.builder.chapters import ROOT
 
 RESULTS = ROOT / "results"
 VALID_FRACTION = 0.05

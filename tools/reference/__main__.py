@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 import torch
 
 from agnews_utils.data.loading import News, load_news
-from tools.reference_bert import KEYS, bert_full
-from tools.reference_few import CURVES, bert_curves
-from tools.reference_linear import TRANSFERRED, linear_predictions, transfer
-from tools.reference_rnn import RECIPES, rnn_peers, rnn_search
-from tools.reference_sweep import STRATEGIES, bert_sweep
+from tools.reference.bert import KEYS, bert_full
+from tools.reference.few import CURVES, bert_curves
+from tools.reference.linear import TRANSFERRED, linear_predictions, transfer
+from tools.reference.rnn import RECIPES, rnn_peers, rnn_search
+from tools.reference.sweep import STRATEGIES, bert_sweep
 
 RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "linear_predictions": linear_predictions,

@@ -18,7 +18,7 @@ from agnews_utils.runtime import record
 from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
-from tools.reference_bert import (
+from tools.reference.bert import (
     FineTuning,
     encoder_version,
     few_rows,
@@ -26,7 +26,7 @@ from tools.reference_bert import (
     make_network,
     precision,
 )
-from tools.reference_store import RESULTS, finished, split
+from tools.reference.store import RESULTS, finished, split
 
 STRATEGIES = ("head only", "all layers", "gradual", "layer-wise")
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2)

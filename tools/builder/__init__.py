@@ -1,0 +1,1 @@
+"""From chapters to notebooks: read, compose, execute, fill results in, check."""

@@ -1,0 +1,1 @@
+"""How News Briefs was made of `briefs.jsonl`: `python -m tools.newsbriefs.make`."""

@@ -1,0 +1,1 @@
+"""The long runs whose results the chapters show: `python -m tools.reference`."""
