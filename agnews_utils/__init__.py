@@ -1,9 +1,9 @@
 """Helper package of the course *AG News from scratch*.
 
-One module a chapter gathers what it teaches: `data` (chapter 1), `cleaning` (2), `vocabulary` and
-`batching` (3), `rnn` and `training` (4), `bert` (5), `evaluation` (6). Each imports its parts from
-small modules that can be read in one sitting; the first line of a module names its chapter.
-`runtime` (device, seeds, recorded results) and `plots` serve all of them.
+One room a part of the course: `data`, `cleaning`, `vocabulary`, `rnn`, `bert`, `evaluation`; two
+that they share: `training` and `plots`; and the ground: `runtime` (device, seeds, recorded results)
+and `files`. A docstring names the chapter that teaches it by its run name, and the section by its
+heading: (rnn, "Checkpoints").
 """
 
 __version__ = "0.1.0"

@@ -2,7 +2,7 @@
 
 Takes about ten minutes on one core for AG News. A run that was broken off goes on where it stopped:
 what was measured stands in `build/cleaning_ablation.<data>.json`. The result is written to
-`results/cleaning_ablation.<data>.json`, which chapter 2 plots.
+`results/cleaning_ablation.<data>.json`, which chapter cleaning plots.
 """
 
 from __future__ import annotations

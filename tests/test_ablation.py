@@ -1,4 +1,4 @@
-"""Comparing pipelines, augmenting rows, and the figures of chapter 2."""
+"""Comparing pipelines, augmenting rows, and the figures of chapter cleaning."""
 
 import json
 import random

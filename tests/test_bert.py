@@ -1,4 +1,4 @@
-"""Chapter 5: attention and WordPiece by hand, masking, loading and saving of encoders."""
+"""Chapter bert: attention and WordPiece by hand, masking, loading and saving of encoders."""
 
 from __future__ import annotations
 

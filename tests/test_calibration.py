@@ -1,4 +1,4 @@
-"""Calibration of chapter 6 against scikit-learn, scipy and plain loops."""
+"""Calibration of chapter evaluation against scikit-learn, scipy and plain loops."""
 
 import numpy as np
 import pytest

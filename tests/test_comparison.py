@@ -1,4 +1,4 @@
-"""Intervals and comparisons of chapter 6 against scipy, simulation and hand-computed values."""
+"""Intervals and comparisons against scipy, simulation and hand-computed values."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Metrics of chapter 6 against scikit-learn, over random inputs with all kinds of corner cases."""
+"""Metrics against scikit-learn, over random inputs with all kinds of corner cases."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Stand-ins of chapter 6: the linear model is scikit-learn's, and answers are in row order."""
+"""Stand-ins for stored runs: the linear model is scikit-learn's, and answers are in row order."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Figures of chapter 5: what was drawn, not how it looks."""
+"""Figures of chapter bert: what was drawn, not how it looks."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt

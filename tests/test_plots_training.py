@@ -1,4 +1,4 @@
-"""Figures of chapter 4: what was drawn, not how it looks."""
+"""Figures of chapter rnn: what was drawn, not how it looks."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt

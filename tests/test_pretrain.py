@@ -1,4 +1,4 @@
-"""Chapter 5: `python -m tools.pretraining`, its tasks, budget, resumption and export."""
+"""Chapter bert: `python -m tools.pretraining`, its tasks, budget, resumption and export."""
 
 from __future__ import annotations
 

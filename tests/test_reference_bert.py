@@ -1,4 +1,4 @@
-"""The reference runs of chapter 5: summaries, draws, intervals, and small runs from end to end."""
+"""Reference runs of chapter bert: summaries, draws, intervals, and small runs from end to end."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The reference runs of chapter 4: summary, choice of models, one small run from end to end."""
+"""The reference runs of chapter rnn: summary, choice of models, one small run from end to end."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""Chapter 4's networks against torch's own over random shapes, and against more padding."""
+"""Chapter rnn's networks against torch's own over random shapes, and against more padding."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Error analysis of chapter 6: single rows, groups of rows, what News Briefs knows about itself."""
+"""Error analysis: single rows, groups of rows, what News Briefs knows about itself."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Chapter 5, BERT, an encoder's files: save and load them, and notice damage.
+"""Chapter bert, an encoder's files: save and load them, and notice damage.
 
 A folder that `save_encoder` wrote has a `manifest.json` with size and SHA-256 of every file that
 the encoder needs; a folder from elsewhere is checked as far as its own files allow. Weights are
@@ -161,7 +161,7 @@ def save_encoder(
     *,
     half: bool = False,
 ) -> Path:
-    """Save a network of transformers and its tokenizer together (chapter 5, "Save and load").
+    """Save a network of transformers and its tokenizer together (bert, "Save and load").
 
     What is written can be read by transformers 4 and 5 alike, and by `load_encoder`, which checks
     it against the manifest.
@@ -296,7 +296,7 @@ _REACH_SECONDS = 3.0
 def load_encoder(
     name: str | os.PathLike[str] | None = None, classes: int = len(CLASS_NAMES)
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a pre-trained encoder with a head for classification (chapter 5, "Fine-tuning").
+    """Load a pre-trained encoder with a head for classification (bert, "Fine-tuning").
 
     Parameters
     ----------

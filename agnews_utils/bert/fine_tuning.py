@@ -1,4 +1,4 @@
-"""Chapter 5, BERT: batches for an encoder, fine-tuning layer by layer, learning from few labels.
+"""Chapter bert: batches for an encoder, fine-tuning layer by layer, learning from few labels.
 
 Fine-tuning itself is `fit` of `agnews_utils.training`.
 """
@@ -40,7 +40,7 @@ Batch = dict[str, Tensor]
 def encode_for_bert(
     texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_length: int = MAX_LENGTH
 ) -> list[list[int]]:
-    """Turn texts into ids with special tokens, cut at `max_length` (chapter 5, "Into ids").
+    """Turn texts into ids with special tokens, cut at `max_length` (bert, "Into ids").
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def bert_loader(
     seed: int = 42,
     shuffle: bool = True,
 ) -> DataLoader:
-    """Return length-bucketed batches for `fit` and `evaluate` (chapter 5, "Into batches").
+    """Return length-bucketed batches for `fit` and `evaluate` (bert, "Into batches").
 
     Each is a dict of `input_ids`, `attention_mask`, `lengths` and `labels`; see `make_loader`.
     """
@@ -128,7 +128,7 @@ def predict_texts(
     """Return the probability of each class for each text, in the order of the texts.
 
     Clean the texts as those that the network was trained on, and use the same `max_length`
-    (chapter 5, "A new article").
+    (bert, "A new article").
     """
     return predict(model, text_batches(texts, tokenizer, max_length=max_length))
 
@@ -153,7 +153,7 @@ def _layer_prefixes(model: PreTrainedModel) -> list[str]:
 def layerwise_parameter_groups(
     model: PreTrainedModel, learning_rate: float, decay: float = 0.8, weight_decay: float = 0.01
 ) -> list[dict[str, Any]]:
-    """Give each layer a smaller learning rate than the one above it (chapter 5, "Layer by layer").
+    """Give each layer a smaller learning rate than the one above it (bert, "Layer by layer").
 
     The head and the pooler get `learning_rate`, the top layer `learning_rate * decay`, and so on
     down to the embeddings (Howard and Ruder, 2018; Sun et al., 2019). Frozen parameters are left
@@ -186,7 +186,7 @@ def layerwise_parameter_groups(
 
 
 def unfreeze(model: PreTrainedModel, layers: int | None = None) -> int:
-    """Choose what is trained: the head, some layers, or all (chapter 5, "Layer by layer").
+    """Choose what is trained: the head, some layers, or all (bert, "Layer by layer").
 
     Gradual unfreezing is a sequence of calls of `fit` with 0, 1, 2, ... layers.
 
@@ -218,7 +218,7 @@ def unfreeze(model: PreTrainedModel, layers: int | None = None) -> int:
 def attention_maps(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, max_length: int = 128
 ) -> tuple[list[str], Tensor]:
-    """Return who looks at whom in a text (chapter 5, "A map of attention").
+    """Return who looks at whom in a text (bert, "A map of attention").
 
     Returns
     -------

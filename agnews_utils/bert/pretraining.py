@@ -1,4 +1,4 @@
-"""Chapter 5, BERT, pre-training: network, tasks, batches, time budget.
+"""Chapter bert, pre-training: network, tasks, batches, time budget.
 
 Two tasks without labels take turns. In the first, of BERT, the network names hidden pieces. In the
 second it says which description belongs to which title among those of its batch, from the pooled
@@ -90,7 +90,7 @@ class Recipe:
 
 
 class PretrainingModel(nn.Module):
-    """A BERT that learns both tasks; `fit` trains it (chapter 5, "Pre-training").
+    """A BERT that learns both tasks; `fit` trains it (bert, "Pre-training").
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class PretrainingModel(nn.Module):
 
 
 class TimeBudget:
-    """A learning rate that follows the clock and ends when the time does (chapter 5, "The budget").
+    """A learning rate that follows the clock and ends when the time does (bert, "The budget").
 
     The rate rises for a share of the time and then falls linearly to 0. It is a function of the
     time that has passed, not of the steps: on a machine that slows down, fewer steps are taken.

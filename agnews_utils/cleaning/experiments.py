@@ -1,8 +1,8 @@
-"""Chapter 2, text cleaning, what it is worth: how good a repair is, and whether it helps a model.
+"""Chapter cleaning, what it is worth: how good a repair is, and whether it helps a model.
 
 Repairs are held against the truth of News Briefs. Every variant of the pipeline is measured on the
 same splits with the same linear model, so that what is compared is the *difference* on each split.
-See chapter 2, "Does it help?".
+See chapter cleaning, "Does it help?".
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Variant:
 
 
 def cleaning_variants() -> list[Variant]:
-    """Return the pipelines that chapter 2, "Does it help?", compares; references first."""
+    """Return the pipelines that chapter cleaning, "Does it help?", compares; references first."""
     raw, repaired = Cleaner([]), Cleaner()
     lossy = {step.name: step for step in LOSSY_STEPS}
     textbook = repaired.plus(*(lossy[name] for name in _TEXTBOOK_STEPS))
@@ -161,7 +161,7 @@ def paired_interval(
 def compare(
     accuracies: dict[str, list[float]], fit_rows: int, valid_rows: int
 ) -> dict[str, dict[str, object]]:
-    """Compare each measured variant with its reference (chapter 2, "Does it help?").
+    """Compare each measured variant with its reference (cleaning, "Does it help?").
 
     Returns
     -------
@@ -259,7 +259,7 @@ def visible_text(escaped: str) -> str:
 
 
 def repair_quality(truth: Sequence[Mapping]) -> pd.DataFrame:
-    """Compute precision and recall of each repair (chapter 2, "How good is a repair?").
+    """Compute precision and recall of each repair (cleaning, "How good is a repair?").
 
     The unit is a field, a title or a description. A field that holds dirt of the kind counts as
     found only if *all* of it was repaired, so that the text equals the clean one; entities to the

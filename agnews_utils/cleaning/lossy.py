@@ -1,7 +1,7 @@
-"""Steps that throw information away: case, punctuation, numbers, stop words, endings (chapter 2).
+"""Steps that throw information away: case, punctuation, numbers, stop words, endings (cleaning).
 
 Textbooks list them as cleaning. They repair nothing, so they are not in the default pipeline;
-chapter 2, "Does it help?", measures what each of them does to a classifier.
+chapter cleaning, "Does it help?", measures what each of them does to a classifier.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NOT_ASCII_WORD = re.compile(r"[^A-Za-z0-9\s]")
 
 
 def lower_case(text: str) -> str:
-    """Make all letters small (chapter 2, "Case, punctuation, numbers").
+    """Make all letters small (cleaning, "Case, punctuation, numbers").
 
     `US` and `us` become one word. Applied twice it changes nothing.
     """
@@ -24,7 +24,7 @@ def lower_case(text: str) -> str:
 
 
 def strip_punctuation(text: str) -> str:
-    """Replace everything but letters, digits and white space by a space (chapter 2).
+    """Replace everything but letters, digits and white space by a space (chapter cleaning).
 
     Examples
     --------
@@ -35,12 +35,12 @@ def strip_punctuation(text: str) -> str:
 
 
 def ascii_words_only(text: str) -> str:
-    """Keep A-Z, a-z, 0-9 and white space only: the recipe of many tutorials (chapter 2)."""
+    """Keep A-Z, a-z, 0-9 and white space only: the recipe of many tutorials (chapter cleaning)."""
     return _NOT_ASCII_WORD.sub(" ", text)
 
 
 def replace_numbers(text: str) -> str:
-    """Replace every number, thousands separators and decimals included, by `0` (chapter 2).
+    """Replace every number, thousands separators and decimals included, by `0` (chapter cleaning).
 
     Examples
     --------
@@ -51,7 +51,7 @@ def replace_numbers(text: str) -> str:
 
 
 def remove_stop_words(text: str) -> str:
-    """Remove the most frequent words of English, in any case (chapter 2, "Stop words").
+    """Remove the most frequent words of English, in any case (cleaning, "Stop words").
 
     White space is normalized on the way. Which list is used, `stop_words` says.
 
@@ -67,7 +67,7 @@ def remove_stop_words(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def stop_words() -> tuple[frozenset[str], str]:
-    """Return a list of English stop words, and where it comes from (chapter 2, "Stop words").
+    """Return a list of English stop words, and where it comes from (cleaning, "Stop words").
 
     Nothing is downloaded. NLTK's list is used if its data set is on this machine (`NLTK_DATA`
     names the folder); else spaCy's, which comes with the library.
@@ -90,7 +90,7 @@ def stop_words() -> tuple[frozenset[str], str]:
 
 
 def stem_words(text: str) -> str:
-    """Cut the endings of all words with Porter's rules (Porter 1980), in lower case (chapter 2).
+    """Cut the endings of all words with Porter's rules (Porter 1980), in lower case (cleaning).
 
     Porter's stemmer applied to its own output cuts again (`universities`, `univers`, `univ`), so
     each word is stemmed until nothing changes.

@@ -1,4 +1,4 @@
-"""Chapter 2, text cleaning: a pipeline of small named steps.
+"""Chapter cleaning: a pipeline of small named steps.
 
 The steps of the default pipeline are repairs: safe on any text, and doing nothing when applied a
 second time. Steps that throw information away, such as lower case, are lossy.
@@ -47,7 +47,7 @@ DEFAULT_STEPS = (
     Step("datelines", remove_datelines, "the agency is not the topic"),
     Step("white space", normalize_whitespace, "equal texts should be equal strings"),
 )
-"""The repairs, in the order that chapter 2, "Order matters", argues for."""
+"""The repairs, in the order that chapter cleaning, "Order matters", argues for."""
 
 LOSSY_STEPS = (
     Step("lower case", lower_case, "one form for a word at the start of a sentence or inside it"),
@@ -61,7 +61,7 @@ LOSSY_STEPS = (
 
 
 class Cleaner:
-    """A pipeline of steps, applied in order (chapter 2, "A pipeline").
+    """A pipeline of steps, applied in order (cleaning, "A pipeline").
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _difference(before: str, after: str, context: int = 18, longest: int = 48) -
 
 
 def clean_frame(frame: pd.DataFrame, cleaner: Cleaner | None = None) -> pd.DataFrame:
-    """Clean title and description apart, and join them anew (chapter 2, "A pipeline").
+    """Clean title and description apart, and join them anew (cleaning, "A pipeline").
 
     Apart, because a dateline is known by its place at the start of the description, and an agency
     by its place at the end of the title.

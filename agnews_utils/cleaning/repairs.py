@@ -1,4 +1,4 @@
-"""The repairs of the default pipeline: functions from text to text (chapter 2, text cleaning).
+"""The repairs of the default pipeline: functions from text to text (chapter cleaning).
 
 Every one is safe on *any* text: it never raises, never makes a text longer than twice its length,
 takes time linear in its length, and changes nothing when it is applied a second time. In the order
@@ -32,7 +32,7 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def normalize_unicode(text: str) -> str:
-    """Give characters that look alike one form (chapter 2, "Unicode").
+    """Give characters that look alike one form (cleaning, "Unicode").
 
     Invisible characters go (soft hyphen, zero-width space, byte-order mark). The rest gets
     Unicode's compatibility form NFKC: full-width letters, ligatures, no-break spaces and small
@@ -76,7 +76,7 @@ _LONGEST_ENTITY = 40
 
 
 def repair_entities(text: str) -> str:
-    """Turn HTML entities back into characters, with or without their `&` (chapter 2, "Entities").
+    """Turn HTML entities back into characters, with or without their `&` (cleaning, "Entities").
 
     AG News has lost the `&` of most entities: a space stands in its place, and goes with the
     entity. Entities of entities are followed to the end (`amp;lt;` is `<`). What is no character
@@ -149,7 +149,7 @@ _ADDRESS = re.compile(r"""\bhttps?://[^\s<>"]*[^\s<>".,:;!?)']""", re.IGNORECASE
 
 
 def remove_tags_and_links(text: str) -> str:
-    """Remove HTML tags and web addresses, keep the visible text (chapter 2, "Tags and links").
+    """Remove HTML tags and web addresses, keep the visible text (cleaning, "Tags and links").
 
     Only tags of HTML go: `<KMRT.O>` is a company to Reuters, not a tag. A space takes the place of
     a tag that stood between two words.
@@ -177,7 +177,7 @@ def _gap(text: str, start: int, end: int) -> str:
 
 
 def backslashes_to_spaces(text: str) -> str:
-    r"""Turn backslashes, AG News' broken line ends, into spaces (chapter 2, "Backslashes").
+    r"""Turn backslashes, AG News' broken line ends, into spaces (cleaning, "Backslashes").
 
     A backslash in front of a dollar sign only protected it, and goes without a trace.
 
@@ -216,7 +216,7 @@ _CITY = re.compile(r"[A-Z]{4}")
 
 
 def remove_datelines(text: str) -> str:
-    """Remove agencies, and places in capitals, from the ends of a field (chapter 2, "Datelines").
+    """Remove agencies, and places in capitals, from the ends of a field (cleaning, "Datelines").
 
     At the start they are followed by a dash: `AP - `, `LONDON (Reuters) - `, `PARIS, France -- `.
     At the end an agency stands in parentheses: `Oil up (AP)`. So apply this to title and
@@ -250,5 +250,5 @@ def _without_source(text: str, start: int, end: int) -> int:
 
 
 def normalize_whitespace(text: str) -> str:
-    """Replace every run of white space by one space, and none at the ends (chapter 2)."""
+    """Replace every run of white space by one space, and none at the ends (chapter cleaning)."""
     return " ".join(text.split())

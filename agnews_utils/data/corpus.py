@@ -1,4 +1,4 @@
-"""What the files of AG News are and where the course keeps them (chapter 1, "Get the data").
+"""What the files of AG News are and where the course keeps them (exploration, "Get the data").
 
 This module imports nothing else of the package: reading, downloading and describing all use it.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agnews_utils.files import course_path, repository_root, shown_path
 
-#: Class names in label order: `CLASS_NAMES[label]` with `label` from 0 to 3 (chapter 1, "Labels").
+#: Class names by label: `CLASS_NAMES[label]` with `label` from 0 to 3 (exploration, "Labels").
 CLASS_NAMES = ["World", "Sports", "Business", "Sci/Tech"]
 #: The two files of a data set in AG News format.
 NEWS_FILES = ("train.csv", "test.csv")

@@ -1,4 +1,4 @@
-"""Download AG News and prove that it arrived whole (chapter 1, "Get the data").
+"""Download AG News and prove that it arrived whole (exploration, "Get the data").
 
 Run as a command by `make data`: `python -m agnews_utils.data.download --folder data/ag_news`.
 """
@@ -45,7 +45,7 @@ def download_ag_news(
 ) -> Path:
     """Download the official AG News files, unless they are already there and right.
 
-    Chapter 1, "Get the data". A file gets its final name only when it has the right MD5. Until then
+    A file gets its final name only when it has the right MD5. Until then
     it is `<name>.partial`, which a later call resumes. A file of that name that is something else
     is replaced only by a verified one. AG News is for research and other non-commercial use.
 

@@ -1,4 +1,4 @@
-"""Find exact and near duplicates among tens of thousands of short texts (chapter 1, "Near twins").
+"""Find exact and near duplicates among many short texts (exploration, "Near twins").
 
 Two texts are near duplicates when the sets of their three-word sequences (shingles) overlap: their
 Jaccard similarity reaches a threshold. Comparing all pairs would take hours, so MinHash (Broder
@@ -42,7 +42,7 @@ def words(text: str) -> list[str]:
 
 
 def shingles(text: str, size: int = 3) -> set[tuple[str, ...]]:
-    """Return all sequences of `size` consecutive words of a text (chapter 1, "Near twins").
+    """Return all sequences of `size` consecutive words of a text (exploration, "Near twins").
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def shingles(text: str, size: int = 3) -> set[tuple[str, ...]]:
 
 
 def jaccard(a: set, b: set) -> float:
-    """Return the share of the elements of two sets that both have (chapter 1, "Near twins").
+    """Return the share of the elements of two sets that both have (exploration, "Near twins").
 
     Returns
     -------
@@ -80,7 +80,7 @@ def minhash_signatures(
 ) -> np.ndarray:
     """Compute signatures whose share of equal entries estimates the Jaccard similarity.
 
-    Chapter 1, "Near twins". The same texts give the same signatures in every process and on every
+    The same texts give the same signatures in every process and on every
     machine. The estimate has a standard error of at most 0.5 / sqrt(permutations).
 
     Parameters
@@ -119,7 +119,7 @@ def near_duplicate_pairs(
 ) -> np.ndarray:
     """Find the pairs of texts whose shingles have a Jaccard similarity of at least `threshold`.
 
-    Chapter 1, "Near twins". Every pair returned is right; of the pairs just at the threshold about
+    Every pair returned is right; of the pairs just at the threshold about
     1 in 100 can be missed, and fewer the more alike they are. Where more than 33 texts share a
     piece of boilerplate, each is compared with the next 32 of them instead of with all, so that
     the cost stays linear: some pairs of such a crowd are then missing, but chains of pairs still
@@ -165,7 +165,7 @@ def near_duplicate_groups(
 ) -> np.ndarray:
     """Give each text the number of its group of near duplicates.
 
-    A group is what `near_duplicate_pairs` links, directly or over others (chapter 1, "Near
+    A group is what `near_duplicate_pairs` links, directly or over others (exploration, "Near
     twins"). `train_valid_split` keeps each group on one side.
 
     Parameters

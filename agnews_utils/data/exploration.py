@@ -1,4 +1,4 @@
-"""Describe the news: artifacts, sources, telling words, intervals (chapter 1)."""
+"""Describe the news: artifacts, sources, telling words, intervals (chapter exploration)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from agnews_utils.data.corpus import CLASS_NAMES
 
-#: Traces of the web in the texts of AG News, by name (chapter 1, "Dirt in the texts"). Entities
+#: Traces of the web in the texts of AG News, by name (exploration, "Dirt in the texts"). Entities
 #: have lost their ampersand ("#39;" for an apostrophe), and a backslash stands for a line break.
 ARTIFACTS: dict[str, re.Pattern[str]] = {
     "#39;": re.compile(r"(?<!&)#39;"),
@@ -42,7 +42,7 @@ _SOURCE = re.compile(rf"\((?P<credit>{_NAMES})\)|(?<!\S)(?P<dateline>{_NAMES}) -
 
 
 def artifact_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count the rows that hold each artifact, in all and by class (chapter 1, "Dirt in the texts").
+    """Count the rows that hold each artifact, by class, too (exploration, "Dirt in the texts").
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def artifact_counts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def news_source(rows: pd.DataFrame | pd.Series) -> pd.Series:
-    """Find the agency or paper that signed each text (chapter 1, "Does the source give it away?").
+    """Find the agency or paper of each text (exploration, "Does the source give it away?").
 
     A source is a name of `NEWS_SOURCES` in parentheses, as in a title's suffix "(AP)" or in a
     dateline "LONDON (Reuters) -", or followed by a dash, as in "SPACE.com - TORONTO". The first
@@ -101,7 +101,7 @@ def news_source(rows: pd.DataFrame | pd.Series) -> pd.Series:
 
 
 def log_odds(counts_a: ArrayLike, counts_b: ArrayLike, prior: ArrayLike) -> np.ndarray:
-    """Score how much each term marks group a against group b (chapter 1, "Telling words").
+    """Score how much each term marks group a against group b (exploration, "Telling words").
 
     The z-score of the log-odds ratio with an informative Dirichlet prior of Monroe, Colaresi and
     Quinn (2008), "Fightin' Words", equations 15 to 22, with the approximate variance. Above about
@@ -143,7 +143,7 @@ def log_odds(counts_a: ArrayLike, counts_b: ArrayLike, prior: ArrayLike) -> np.n
 
 
 def class_log_odds(counts: ArrayLike, strength: float = 1000.0) -> np.ndarray:
-    """Score how much each term marks each class against all others (chapter 1, "Telling words").
+    """Score how much each term marks each class against all others (exploration, "Telling words").
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def class_log_odds(counts: ArrayLike, strength: float = 1000.0) -> np.ndarray:
 
 
 def accuracy_interval(accuracy: float, rows: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval that a measured accuracy is compatible with (chapter 1, "How sure can we be?").
+    """Interval that a measured accuracy is compatible with (exploration, "How sure can we be?").
 
     Wilson's score interval (Wilson 1927; Brown, Cai and DasGupta 2001). Unlike
     accuracy +- 1.96 standard errors it stays inside 0 to 1, and is right for few rows too.

@@ -73,7 +73,7 @@ class News:
 
 
 def load_news(source: str | os.PathLike[str] | None = None) -> News:
-    """Load the training and test rows, and print one line about them (chapter 1, "Get the data").
+    """Load the training and test rows, and print one line about them (exploration, "Get the data").
 
     Nothing is ever downloaded here: `download_ag_news()` or `make data` does that.
 
@@ -196,7 +196,7 @@ class NewsFormatError(ValueError):
 
 
 def read_news_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
-    r"""Read and check one CSV file in the format of AG News (chapter 1, "Labels" and "Fields").
+    r"""Read and check one CSV file in the format of AG News (exploration, "Labels" and "Fields").
 
     The file has three columns, class (1 to 4), title and description, and normally no header; a
     header such as Kaggle's `Class Index,Title,Description` is skipped. Quotes inside a field are

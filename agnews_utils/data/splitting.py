@@ -1,4 +1,4 @@
-"""Carve validation rows out of the training rows (chapter 1, "Carve a validation split")."""
+"""Carve validation rows out of the training rows (exploration, "Carve a validation split")."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def train_valid_split(
     seed: int = 42,
     groups: ArrayLike | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split rows into training and validation rows (chapter 1, "Carve a validation split").
+    """Split rows into training and validation rows (exploration, "Carve a validation split").
 
     Every class gives the same share of its rows, and near duplicates stay on one side: a twin of a
     validation row among the training rows would make the score too good. Groups are drawn in

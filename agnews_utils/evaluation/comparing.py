@@ -1,4 +1,4 @@
-"""Chapter 6, evaluation, several models: intervals by the bootstrap, tests, the Pareto front."""
+"""Chapter evaluation, several models: intervals by the bootstrap, tests, the Pareto front."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bootstrap_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Return the percentile interval of any score (Efron 1979; chapter 6, "How sure are we?").
+    """Return the percentile interval of any score (Efron 1979; evaluation, "How sure are we?").
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def paired_bootstrap(
 
     A drawn difference depends only on how many drawn rows the first model alone got right and how
     many the second alone. These counts follow a multinomial distribution, so they are drawn at
-    once: the same distribution as drawing row by row, thousands of times faster (chapter 6, "How
+    once: the same distribution as drawing row by row, thousands of times faster (evaluation, "How
     sure are we?").
 
     Parameters
@@ -226,7 +226,7 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 
 
 def compare_all(right: Mapping[str, ArrayLike]) -> pd.DataFrame:
-    """Compare every two models on the same rows (chapter 6, "Who beats whom").
+    """Compare every two models on the same rows (evaluation, "Who beats whom").
 
     Parameters
     ----------
@@ -318,7 +318,7 @@ def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> np.ndarray:
     Parameters
     ----------
     costs, scores : sequence of float (models,)
-        Less cost and more score are better (chapter 6, "What does it cost?").
+        Less cost and more score are better (evaluation, "What does it cost?").
 
     Returns
     -------

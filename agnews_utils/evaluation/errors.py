@@ -1,4 +1,4 @@
-"""Chapter 6, evaluation, where it is wrong: slices of the rows, and wrong labels.
+"""Chapter evaluation, where it is wrong: slices of the rows, and wrong labels.
 
 Wrong labels are found by confident learning (Northcutt, Jiang and Chuang, 2021).
 """
@@ -32,7 +32,7 @@ def read_closely(
 ) -> pd.DataFrame:
     """Return the mistakes that a model is most sure of, or the hits that it is least sure of.
 
-    Chapter 6, "Where is it wrong?".
+    Chapter evaluation, "Where is it wrong?".
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def read_closely(
 
 
 def slice_table(right: ArrayLike, slices: Mapping[str, Sequence[object]]) -> pd.DataFrame:
-    """Return the accuracy on groups of rows, with intervals (chapter 6, "Where is it wrong?").
+    """Return the accuracy on groups of rows, with intervals (evaluation, "Where is it wrong?").
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def unknown_words(train_texts: Sequence[str], test_texts: Sequence[str]) -> np.n
     Returns
     -------
     ndarray of int64 (test rows,)
-        By the course's tokenizer (chapter 3).
+        By the course's tokenizer (chapter vocabulary).
     """
     known: set[str] = set()
     for tokens in tokenize_all(train_texts):
@@ -264,7 +264,7 @@ def label_quality(
 def suspect_rows(
     labels: ArrayLike, probabilities: ArrayLike, method: str = "normalized_margin"
 ) -> np.ndarray:
-    """Return the rows whose label looks wrong, the worst first (chapter 6, "Wrong labels").
+    """Return the rows whose label looks wrong, the worst first (evaluation, "Wrong labels").
 
     Suspect are the rows off the diagonal of `confident_joint` whose most probable class is not the
     given label; for these the order is that of `label_quality`.

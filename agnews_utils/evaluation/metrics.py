@@ -1,4 +1,4 @@
-"""Chapter 6, evaluation, one model: counts, averages, curves, losses, calibration.
+"""Chapter evaluation, one model: counts, averages, curves, losses, calibration.
 
 All functions take class numbers from 0.
 """
@@ -201,7 +201,7 @@ def accuracy(true: ArrayLike, predicted: ArrayLike, classes: int = CLASSES) -> f
 def precision_recall_f1(
     true: ArrayLike, predicted: ArrayLike, classes: int = CLASSES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return precision, recall and F1 of each class (chapter 6, "Four numbers a class").
+    """Return precision, recall and F1 of each class (evaluation, "Four numbers a class").
 
     Precision is the share of a class's predictions that are right, recall the share of its rows
     that are found, F1 their harmonic mean (van Rijsbergen 1979). Where there is nothing to divide
@@ -246,7 +246,7 @@ def average_scores(
 
 
 def balanced_accuracy(true: ArrayLike, predicted: ArrayLike, classes: int = CLASSES) -> float:
-    """Return the mean recall of the classes that occur (chapter 6, "What accuracy hides")."""
+    """Return the mean recall of the classes that occur (evaluation, "What accuracy hides")."""
     counts = confusion_matrix(true, predicted, classes)
     occurring = counts.sum(axis=1)
     return float((np.diag(counts)[occurring > 0] / occurring[occurring > 0]).mean())
@@ -413,7 +413,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 def reliability_bins(true: ArrayLike, probabilities: ArrayLike, bins: int = 10) -> pd.DataFrame:
-    """Compare how sure a model is with how often it is right (chapter 6, "Calibration").
+    """Compare how sure a model is with how often it is right (evaluation, "Calibration").
 
     The confidence is the probability of the predicted class. Rows are put into bins of equal width,
     a bin being open at its lower end (DeGroot and Fienberg 1983; Guo and others 2017).

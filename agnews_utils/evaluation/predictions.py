@@ -1,4 +1,4 @@
-"""Predictions that are stored once and analyzed many times (chapter 6, "The same rows for all").
+"""Predictions that are stored once and analyzed many times (evaluation, "The same rows for all").
 
 One file per model, seed and data set, `results/predictions/<model>-<seed>.<data>.safetensors`: the
 logarithms of the probabilities on test and validation rows, in 16 bits, and the labels of the
@@ -36,7 +36,7 @@ from agnews_utils.vocabulary.batching import make_loader
 from agnews_utils.vocabulary.vocab import build_vocab, encode, tokenize_all
 
 MODELS = {
-    "linear": "linear SVM (chapter 1)",
+    "linear": "linear SVM (chapter exploration)",
     "bag": "bag of embeddings, bigrams",
     "cnn": "TextCNN",
     "rnn": "RNN",
@@ -231,9 +231,9 @@ MOST_ROWS = 20_000
 class LinearClassifier:
     """TF-IDF weights of words and pairs of words, and a linear support vector machine on top.
 
-    The model of chapter 1, "The score to beat". A support vector machine gives margins, no
+    The model of (exploration, "The score to beat"). A support vector machine gives margins, no
     probabilities: `predict_proba` puts them through a softmax as they are, and section
-    "Calibration" of chapter 6 shows what that is worth.
+    "Calibration" of chapter evaluation shows what that is worth.
 
     Parameters
     ----------

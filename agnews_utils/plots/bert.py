@@ -1,4 +1,4 @@
-"""Figures of chapter 5: attention, pre-training, learning rates, accuracy by number of rows.
+"""Figures of chapter bert: attention, pre-training, learning rates, accuracy by number of rows.
 
 Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
 """
@@ -40,7 +40,7 @@ STRATEGIES = {
 def attention_map(
     pieces: Sequence[str], weights: ArrayLike, title: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw who looks at whom (chapter 5, "A map of attention").
+    """Draw who looks at whom (bert, "A map of attention").
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures of chapter 2: differences with their intervals, and how MinHash finds its pairs.
+"""Figures of chapter cleaning: differences with their intervals, and how MinHash finds its pairs.
 
 Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
 """
@@ -22,7 +22,7 @@ VERDICTS = {
 
 
 def verdict(low: float, high: float, margin: float = 0.003) -> str:
-    """Say what the interval of a difference shows (chapter 2, "Does it help?").
+    """Say what the interval of a difference shows (cleaning, "Does it help?").
 
     "helps" or "hurts" if it lies on one side of zero; "no difference" if it holds zero and stays
     within `margin` of it; else "undecided": the difference may be large, but was not measured well

@@ -1,4 +1,4 @@
-"""Figures of chapter 6: counts as heat maps, curves of a class, calibration, who beats whom, cost.
+"""Figures of evaluation: counts as heat maps, curves of a class, calibration, who beats whom, cost.
 
 Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
 """

@@ -1,4 +1,4 @@
-"""Figures of chapter 4: lines of any kind, learning curves, probabilities of single texts."""
+"""Figures of chapter rnn: lines of any kind, learning curves, probabilities of single texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of chapter 3: power laws, coverage of a vocabulary, what padding looks like.
+"""Figures of chapter vocabulary: power laws, coverage of a vocabulary, what padding looks like.
 
 Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
 """

@@ -1,4 +1,4 @@
-"""Chapter 4, recurrent cells step by step: the equations of RNN, GRU and LSTM, written out.
+"""Chapter rnn, cells step by step: the equations of RNN, GRU and LSTM, written out.
 
 The parameters are laid out as in `nn.RNN`, `nn.GRU` and `nn.LSTM`, which compute the same faster;
 the tests prove both equal, forward and gradient.
@@ -25,7 +25,7 @@ def rnn_step(
     bias_hh: Tensor,
     activation: Callable[[Tensor], Tensor] = torch.tanh,
 ) -> Tensor:
-    """Return the next state of a plain recurrent cell (chapter 4, "A recurrent step by hand").
+    """Return the next state of a plain recurrent cell (rnn, "A recurrent step by hand").
 
     `h' = tanh(W x + b + U h + c)` (Elman, 1990), with the parameters laid out as in `nn.RNN`.
 
@@ -57,7 +57,7 @@ def gru_step(
     bias_ih: Tensor,
     bias_hh: Tensor,
 ) -> Tensor:
-    """Return the next state of a gated recurrent unit (chapter 4, "Why gates").
+    """Return the next state of a gated recurrent unit (rnn, "Why gates").
 
     The reset gate r and the update gate z are logistic, the candidate n is a tanh, and the new
     state is `(1 - z) n + z h` (Cho et al., 2014, in the form of cuDNN and `nn.GRU`: r is applied
@@ -86,7 +86,7 @@ def lstm_step(
     bias_ih: Tensor,
     bias_hh: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Return the next state and cell of a long short-term memory (chapter 4, "Why gates").
+    """Return the next state and cell of a long short-term memory (rnn, "Why gates").
 
     The gates i, f, o are logistic; the candidate g and the squashing of the cell for the output are
     tanh (Hochreiter and Schmidhuber, 1997; forget gate of Gers et al., 2000).
@@ -125,7 +125,7 @@ def run_over_time(
     weights: Sequence[Tensor],
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, State]:
-    """Apply a step to one position after the other (chapter 4, "Unrolled over time").
+    """Apply a step to one position after the other (rnn, "Unrolled over time").
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Chapter 4, recurrent networks: the classifier and its peers.
+"""Chapter rnn: the classifier and its peers.
 
-All take a batch as chapter 3 makes it, `model(input_ids, attention_mask, lengths)`, and return
+All take a batch as `make_loader` makes it, `model(input_ids, attention_mask, lengths)`, and return
 logits, shape (batch, classes), which do not depend on how much padding a batch has.
 """
 
@@ -18,7 +18,7 @@ CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
 class RecurrentClassifier(nn.Module):
-    """A recurrent network over the words, pooled, and a linear layer (chapter 4, "A classifier").
+    """A recurrent network over the words, pooled, and a linear layer (rnn, "A classifier").
 
     Each direction is a network of its own; the backward one reads every text turned around, with
     the padding still at the end, where it can do no harm. torch's own bidirectional networks need
@@ -134,7 +134,7 @@ class RecurrentClassifier(nn.Module):
         attention_mask: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        """Return how many entries max pooling took from each word (chapter 4, "Using it").
+        """Return how many entries max pooling took from each word (rnn, "Using it").
 
         Returns
         -------
@@ -177,7 +177,7 @@ _BIGRAM_FACTOR = 116_049_371
 
 
 def bigram_ids(input_ids: Tensor, lengths: Tensor, buckets: int) -> Tensor:
-    """Return a bucket for each pair of neighboring words (chapter 4, "Peers in one table").
+    """Return a bucket for each pair of neighboring words (rnn, "Peers in one table").
 
     Different pairs may share a bucket: that is the hashing trick, which needs no list of pairs.
 
@@ -202,7 +202,7 @@ def bigram_ids(input_ids: Tensor, lengths: Tensor, buckets: int) -> Tensor:
 class BagOfEmbeddings(nn.Module):
     """fastText's model: the mean of the vectors of words and hashed bigrams, and a linear layer.
 
-    The vectors are averaged by `nn.EmbeddingBag`, which never stores them one by one (chapter 4,
+    The vectors are averaged by `nn.EmbeddingBag`, which never stores them one by one (chapter rnn,
     "Peers in one table"; Joulin et al., 2016).
 
     Parameters
@@ -260,7 +260,7 @@ class TextCNN(nn.Module):
     """Convolutions over 3, 4 and 5 words, max pooling, and a linear layer (Kim, 2014).
 
     A text is surrounded by zeros, so that its first word can be the last of a window, too; only
-    windows with at least one word of the text count (chapter 4, "Peers in one table").
+    windows with at least one word of the text count (rnn, "Peers in one table").
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def token_mask(lengths: Tensor, length: int) -> Tensor:
 
 
 def reverse_texts(values: Tensor, lengths: Tensor) -> Tensor:
-    """Turn each text around and leave its padding at the end (chapter 4, "Two directions").
+    """Turn each text around and leave its padding at the end (rnn, "Two directions").
 
     Parameters
     ----------
@@ -368,7 +368,7 @@ def reverse_texts(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def pool_states(states: Tensor, lengths: Tensor, pooling: str = "max") -> Tensor:
-    """Make one vector of the states of a text, without its padding (chapter 4, "A classifier").
+    """Make one vector of the states of a text, without its padding (rnn, "A classifier").
 
     Parameters
     ----------
@@ -405,7 +405,7 @@ def start_small(embedding: nn.Embedding | nn.EmbeddingBag, scale: float = 0.1) -
 
     torch draws them with a standard deviation of 1. Most words are rare and get few updates, so
     that their vectors stay mostly noise, of the size they began with; a tenth of it learns faster
-    (chapter 4, "A classifier").
+    (rnn, "A classifier").
 
     Parameters
     ----------
@@ -420,7 +420,7 @@ def start_small(embedding: nn.Embedding | nn.EmbeddingBag, scale: float = 0.1) -
 
 
 class WordDropout(nn.Module):
-    """Replace words by `<unk>` at random, in training only (chapter 4, "Regularization").
+    """Replace words by `<unk>` at random, in training only (rnn, "Regularization").
 
     Parameters
     ----------

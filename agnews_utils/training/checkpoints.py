@@ -1,4 +1,4 @@
-"""Save and load a training run so that it can go on where it stopped (chapter 4, "Checkpoints").
+"""Save and load a training run so that it can go on where it stopped (rnn, "Checkpoints").
 
 A checkpoint is a folder `step-00000120` with `*.safetensors` files for the tensors and one
 `state.json` for the rest: nothing in it can run code when it is loaded, as a pickle could. It is

@@ -1,4 +1,4 @@
-"""Small checks of a training run (chapter 4, "What could go wrong"); `fit` makes every one of them.
+"""Small checks of a training run (rnn, "What could go wrong"); `fit` makes every one of them.
 
 Each check returns nothing if all is well and raises a `CheckError` that says what is wrong, what
 was expected and what to do.

@@ -1,4 +1,4 @@
-"""What a training run leaves behind: loss, accuracy, speed per step and epoch (chapter 4)."""
+"""What a training run leaves behind: loss, accuracy, speed per step and epoch (chapter rnn)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _columns(names: tuple[str, ...]) -> dict[str, list[Any]]:
 
 @dataclass
 class History:
-    """The record of a run of `fit`: columns of numbers, ready to be drawn (chapter 4, "fit").
+    """The record of a run of `fit`: columns of numbers, ready to be drawn (rnn, "fit").
 
     Losses and accuracies are averages over documents, whatever the sizes of the batches. Those of
     training are measured while the weights still change and with dropout on, so that they may be

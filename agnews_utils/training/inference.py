@@ -1,4 +1,4 @@
-"""How the engine calls a model, and what it makes of the answer (chapter 4, section 4).
+"""How the engine calls a model, and what it makes of the answer (rnn, "The training loop by hand").
 
 The convention is that of transformers: a batch is a mapping of tensors, and the model is called
 with those entries that its `forward` names, `model(input_ids=..., attention_mask=...)`. It returns
@@ -60,7 +60,7 @@ def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
 
 
 def own_rows(batch: Batch, process: int, processes: int) -> tuple[dict[str, Any], int]:
-    """Return one process's share of a batch, and its number of documents (chapter 4, section 9).
+    """Return one process's share of a batch, and its number of documents.
 
     Process 0 of 2 gets the rows 0, 2, 4, ..., process 1 the others: every row goes to exactly one
     process, and all of them together compute what one would. A process without a row gets the
@@ -121,7 +121,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def evaluate(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Any]:
-    """Return loss and accuracy over all documents (chapter 4, "The training loop by hand").
+    """Return loss and accuracy over all documents (rnn, "The training loop by hand").
 
     The sums are divided once, at the end: a mean over the means of unequal batches would give the
     documents of the small last batch more weight. Among several processes each one computes its
@@ -189,7 +189,7 @@ def _over_processes(sums: list[float], device: torch.device, processes: int) -> 
 
 
 def predict(model: nn.Module, batches: Iterable[Batch]) -> np.ndarray:
-    """Return the probability of each class for each document (chapter 4, "Using it").
+    """Return the probability of each class for each document (rnn, "Using it").
 
     Parameters are those of `evaluate`; labels are not needed. If the batches carry `index`, or
     come from `batching.make_loader`, the rows come in the order of the data set, however the

@@ -1,4 +1,4 @@
-"""Chapter 4, the training engine: `fit` trains any of the course's networks.
+"""Chapter rnn, the training engine: `fit` trains any of the course's networks.
 
 One loop serves recurrent networks and BERT, a CPU and a GPU, one process and several, in full or
 mixed precision: Hugging Face accelerate hides the difference.
@@ -87,7 +87,7 @@ def fit(
     on_step: Callback | None = None,
     on_epoch: Callback | None = None,
 ) -> History:
-    """Train a classifier, and return what happened (chapter 4, "The training loop by hand").
+    """Train a classifier, and return what happened (rnn, "The training loop by hand").
 
     A batch is a mapping of tensors; the model is called with the entries that its `forward` names,
     and returns logits or an object with `.logits`, as the models of transformers do. Afterwards
@@ -440,7 +440,7 @@ class TrainingLoop:
 
 
 def seed_epoch(seed: int, epoch: int, batches: Any = None) -> None:
-    """Seed all generators for an epoch (chapter 4, "The training loop by hand").
+    """Seed all generators for an epoch (rnn, "The training loop by hand").
 
     Each epoch gets a seed of its own, made of `seed` and `epoch`: an interrupted run can so begin
     in the middle, and see the same batches in the same order.

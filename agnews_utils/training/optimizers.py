@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules of `fit` (chapter 4, "Optimizers" and "Schedules")."""
+"""Optimizers and learning-rate schedules of `fit` (rnn, "Optimizers" and "Schedules")."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Schedule = str | Callable[[int, int], float]
 
 
 class AdamW(torch.optim.AdamW):
-    """torch's AdamW with the same numbers, several times faster on a CPU (chapter 4, "Optimizers").
+    """torch's AdamW with the same numbers, several times faster on a CPU (rnn, "Optimizers").
 
     The update of one weight needs no other weight. torch 2.3 computes it for a whole array at a
     time, and an embedding of millions of weights has to travel through the memory ten times; here
@@ -119,7 +119,7 @@ def parameter_groups(
     weight_decay: float = 0.01,
     factors: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Group a model's parameters by weight decay and learning rate (chapter 4, "Regularization").
+    """Group a model's parameters by weight decay and learning rate (rnn, "Regularization").
 
     Biases and the scales of normalization layers, which are the parameters of one dimension, get
     no weight decay. Frozen parameters (`requires_grad=False`) are left out.
@@ -188,7 +188,7 @@ def build_optimizer(
 def schedule_factor(
     step: int, steps: int, schedule: Schedule = "one_cycle", warmup: float | None = None
 ) -> float:
-    """Return what the learning rate is multiplied with in a step (chapter 4, "Schedules").
+    """Return what the learning rate is multiplied with in a step (rnn, "Schedules").
 
     A pure function of the step: there is no state to save, and the whole schedule can be drawn.
 

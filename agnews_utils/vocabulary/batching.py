@@ -1,7 +1,7 @@
-"""Chapter 3, vocabulary, the part with torch: padding, masks, and batches of similar length.
+"""Chapter vocabulary, the part with torch: padding, masks, and batches of similar length.
 
 A batch is a mapping with `input_ids`, `attention_mask`, `lengths` and, for labeled rows, `labels`:
-the names that chapters 4 and 5 and the transformers library use.
+the names that chapters rnn and bert and the transformers library use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Batch = dict[str, Tensor]
 def pad_batch(
     sequences: Sequence[Sequence[int]], pad_index: int = PAD_INDEX
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Stack id sequences of different lengths into one tensor (chapter 3, "Padding").
+    """Stack id sequences of different lengths into one tensor (vocabulary, "Padding").
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def pad_batch(
 
 
 class NewsDataset(Dataset):
-    """Encoded texts and their labels (chapter 3, "Dataset, collate, DataLoader").
+    """Encoded texts and their labels (vocabulary, "Dataset, collate, DataLoader").
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class NewsDataset(Dataset):
 
 
 def collate(rows: Sequence[tuple[Sequence[int], int]], pad_index: int = PAD_INDEX) -> Batch:
-    """Make a batch of rows of a `NewsDataset` (chapter 3, "Dataset, collate, DataLoader").
+    """Make a batch of rows of a `NewsDataset` (vocabulary, "Dataset, collate, DataLoader").
 
     Returns
     -------
@@ -110,7 +110,7 @@ def collate(rows: Sequence[tuple[Sequence[int], int]], pad_index: int = PAD_INDE
 
 
 class LengthBucketSampler(Sampler[list[int]]):
-    """Batches of row numbers with texts of similar length (chapter 3, "Less padding").
+    """Batches of row numbers with texts of similar length (vocabulary, "Less padding").
 
     Shuffles all rows, cuts them into chunks of `chunk_batches` batches, sorts each chunk by length,
     cuts it into batches and shuffles the batches. Every row comes exactly once per epoch. The order
@@ -186,7 +186,7 @@ class LengthBucketSampler(Sampler[list[int]]):
 
 
 def padding_share(lengths: Sequence[int], batches: Iterable[Sequence[int]]) -> float:
-    """Return the share of positions that hold padding, 0 to 1 (chapter 3, "Less padding").
+    """Return the share of positions that hold padding, 0 to 1 (vocabulary, "Less padding").
 
     Parameters
     ----------

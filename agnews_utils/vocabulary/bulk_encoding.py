@@ -1,4 +1,4 @@
-"""Chapter 3, vocabulary, for many texts: tokenize, build the vocabulary and encode at once.
+"""Chapter vocabulary, for many texts: tokenize, build the vocabulary and encode at once.
 
 The same result as `tokenize_all`, `build_vocab` and `encode` one after the other, in less time.
 """
@@ -33,7 +33,7 @@ def build_and_encode(
     min_freq: int = 1,
     max_tokens: int | None = None,
 ) -> tuple[Vocab, list[list[list[int]]]]:
-    """Build a vocabulary on training texts, and encode them and others (chapter 3, "All at once").
+    """Build a vocabulary on training texts, and encode them and others (vocabulary, "All at once").
 
     No token crosses white space, and few chunks between white space make up most of a text. So each
     different chunk is cut and looked up once, and the texts are put together from the results.

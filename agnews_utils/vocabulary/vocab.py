@@ -1,4 +1,4 @@
-"""Chapter 3, vocabulary: cut texts into tokens, number the tokens, turn texts into ids.
+"""Chapter vocabulary: cut texts into tokens, number the tokens, turn texts into ids.
 
 Padding, masks, batches and the `Dataset` need torch and live in
 `agnews_utils.vocabulary.batching`.
@@ -23,7 +23,7 @@ from agnews_utils.files import write_text
 
 # ------------------------------------------------------------------------------------------ tokens
 
-#: What counts as a token, the first alternative that fits (chapter 3, "One pattern").
+#: What counts as a token, the first alternative that fits (vocabulary, "One pattern").
 TOKEN_PATTERN = re.compile(
     r"""
       [a-z]+(?![\w.'’])                   # a plain word, as most are: nothing else need be tried
@@ -39,7 +39,7 @@ TOKEN_PATTERN = re.compile(
 
 
 def tokenize(text: str) -> list[str]:
-    """Cut a text into lower-case tokens (chapter 3, "One pattern").
+    """Cut a text into lower-case tokens (vocabulary, "One pattern").
 
     Words, numbers with their separators and currency sign (`$50`, `1,234.5`), abbreviations with
     dots (`u.s.`), contractions with t (`don't`), the other contractions and the possessive in two
@@ -49,7 +49,7 @@ def tokenize(text: str) -> list[str]:
     Parameters
     ----------
     text : str
-        Any text; clean it first (chapter 2), or entities such as `#39;` become tokens.
+        Any text; clean it first (chapter cleaning), or entities such as `#39;` become tokens.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def paused_garbage_collection() -> Iterator[None]:
 
 
 def ngrams(tokens: Sequence[str], n: int) -> list[str]:
-    """Return the runs of `n` neighboring tokens, joined by a space (chapter 3, "n-grams")."""
+    """Return the runs of `n` neighboring tokens, joined by a space (vocabulary, "n-grams")."""
     return [" ".join(tokens[start : start + n]) for start in range(len(tokens) - n + 1)]
 
 
@@ -108,7 +108,7 @@ class VocabFileError(ValueError):
 
 
 class Vocab:
-    """Tokens and their indices, with the methods of torchtext's `Vocab` (chapter 3, "Vocab").
+    """Tokens and their indices, with the methods of torchtext's `Vocab` (vocabulary, "Vocab").
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ class Vocab:
     # ----------------------------------------------------------------------- save and load
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary as JSON with a checksum (chapter 3, "Save and load").
+        """Write the vocabulary as JSON with a checksum (vocabulary, "Save and load").
 
         The file is written beside its place first and then renamed: never half a vocabulary.
         """
@@ -296,7 +296,7 @@ def build_vocab(
     specials: Sequence[str] = (PAD, UNK),
     special_first: bool = True,
 ) -> Vocab:
-    """Build a vocabulary, the most frequent token first (chapter 3, "Vocab").
+    """Build a vocabulary, the most frequent token first (vocabulary, "Vocab").
 
     Order and selection are those of torchtext 0.18's `build_vocab_from_iterator`: equal counts are
     in alphabetical order, and a special token that the texts contain too still uses up one of the
@@ -366,7 +366,7 @@ def encode(
     tokenizer: Callable[[str], list[str]] = tokenize,
     max_length: int | None = None,
 ) -> list[list[int]]:
-    """Turn texts into lists of indices, one list a text (chapter 3, "Numbers for the network").
+    """Turn texts into lists of indices, one list a text (vocabulary, "Numbers for the network").
 
     Parameters
     ----------
@@ -390,7 +390,7 @@ def encode(
 
 
 def coverage(token_lists: Iterable[Sequence[str]], vocab: Vocab) -> float:
-    """Return the share of running tokens that a vocabulary holds, 0 to 1 (chapter 3, "How large?").
+    """Return the share of running tokens that a vocabulary holds (vocabulary, "How large?").
 
     Raises
     ------
@@ -404,7 +404,7 @@ def coverage(token_lists: Iterable[Sequence[str]], vocab: Vocab) -> float:
 
 
 def vocabulary_growth(token_lists: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Count running tokens and distinct tokens after each text (chapter 3, "Zipf and Heaps").
+    """Count running tokens and distinct tokens after each text (vocabulary, "Zipf and Heaps").
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """nbval over the notebooks on one device, one after the other, timed (``make gpu``).
 
-    python -m tools.builder.device cuda                        News Briefs, and AG News if it is here
-    python -m tools.builder.device cuda --data ../my/ag_news    on other data
-    python -m tools.builder.device cpu --data newsbriefs 1     one chapter: times are only printed
+    python -m tools.builder.device cuda                       News Briefs, and AG News if here
+    python -m tools.builder.device cuda --data ../my/ag_news   on other data
+    python -m tools.builder.device cpu --data newsbriefs 1    one chapter: times are only printed
     python -m tools.builder.device cuda --check                 is there such a device?
 
 When every chapter passes, ``results/device_<device>.<data>.json`` holds the device's name, the

@@ -78,7 +78,8 @@ LEARNING_CURVES = Picture(
     title="What pre-training buys on AG News",
     alt="Test accuracy on AG News against the number of labeled rows, for five ways to train",
     caption=(
-        "What pre-training buys (chapter 5): with ten labeled rows a class, the encoder that comes "
+        "What pre-training buys (chapter bert): with ten labeled rows a class, the encoder that "
+        "comes "
         "with the course reaches {{ ag_news.few_fine_tuned | percent }} on the test rows of AG "
         "News, the same network from random weights {{ ag_news.few_random | percent }}, and a "
         "linear model {{ ag_news.few_linear | percent }}."

@@ -1,4 +1,4 @@
-"""Prove which texts an encoder has read: recount the hashes that are stored beside it (chapter 5).
+"""Prove which texts an encoder has read: recount the hashes that are stored beside it.
 
 Example: python -m tools.pretraining.check_texts --data ag_news
 

@@ -1,4 +1,4 @@
-"""Chapter 5, BERT, where pre-training begins: embeddings made of counts."""
+"""Chapter bert, where pre-training begins: embeddings made of counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chapter 5, BERT, what `python -m tools.pretraining` leaves behind: an encoder and its papers.
+"""Chapter bert, what `python -m tools.pretraining` leaves behind: an encoder and its papers.
 
 Beside weights and tokenizer: the log of the run, a model card whose numbers come from the log, and
 hashes of the texts, which prove that no test text was read (`text_hashes`).
@@ -108,7 +108,7 @@ pipeline_tag: fill-mask
 # agnews-bert-mini
 
 A small BERT that the course "AG News from scratch" pre-trained on news, to be fine-tuned in its
-chapter 5 on a CPU. It is no general language model: it has read short news and nothing else.
+chapter "BERT" on a CPU. It is no general language model: it has read short news and nothing else.
 
 | | |
 |---|---|
@@ -116,7 +116,8 @@ chapter 5 on a CPU. It is no general language model: it has read short news and 
 {log["parameters"]:,} parameters, stored in 16 bits |
 | tokenizer | WordPiece, lower-cased, up to {recipe["vocab_size"]:,} pieces, trained on the \
 same texts |
-| text | {log["data"]["texts"]}: titles and descriptions, cleaned as in chapter 2; \
+| text | {log["data"]["texts"]}: titles and descriptions, cleaned as in the chapter \
+"Text cleaning"; \
 {log["data"]["rows"]["train"]:,} texts to learn from, \
 {log["data"]["rows"]["valid"]:,} held back to measure |
 | not read | labels; test rows (`{HASHES}` holds hashes of all texts, and a test compares them) |
@@ -146,7 +147,7 @@ guessing evenly among the pieces is \
 {_unfinished(log)}## What it reaches
 
 `make results RUN="bert_full bert_curves"` fine-tunes it on all rows and on few; the README of the
-course and its chapter 5 show the results.
+course and its chapter "BERT" show the results.
 
 ## Terms
 

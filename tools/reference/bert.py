@@ -1,4 +1,4 @@
-"""The reference runs of chapter 5: fine-tuning on all rows, on few, and with many rates."""
+"""The reference runs of chapter bert: fine-tuning on all rows, on few, and with many rates."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def full_summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
         content["gap"] = found["fine-tuned"] - found["random"]
     content["readme_rows"] = [
         {
-            "model": f"{MODELS[KEYS[name]]} (chapter 5, "
+            "model": f"{MODELS[KEYS[name]]} (bert, "
             + (f"median of {entry['seeds']} seeds)" if entry["seeds"] > 1 else "one seed)"),
             "accuracy": entry["test_accuracy"],
             "interval": entry["interval"],

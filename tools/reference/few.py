@@ -1,4 +1,4 @@
-"""The reference runs of chapter 5 with few labeled rows: accuracy against their number."""
+"""The reference runs of chapter bert with few labeled rows: accuracy against their number."""
 
 from __future__ import annotations
 

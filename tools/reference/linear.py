@@ -1,4 +1,4 @@
-"""The reference runs of chapter 6: the linear model's predictions, and models on other news."""
+"""Reference runs of evaluation: the linear model's predictions, and models on other news."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRANSFERRED = ("linear", "bag", "bilstm", "bert")
 
 
 def chosen_c(news: News) -> float:
-    """Return the `C` that chapter 1 chose on validation rows."""
+    """Return the `C` that chapter exploration chose on validation rows."""
     return recorded("exploration", news.name)["linear_c"]
 
 

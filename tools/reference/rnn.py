@@ -1,4 +1,4 @@
-"""The reference runs of chapter 4: all of its models, and the search (``tools.reference``)."""
+"""The reference runs of chapter rnn: all of its models, and the search (``tools.reference``)."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _encoded(news: News) -> tuple[list[list[list[int]]], list[pd.Series], Vocab]
 
 
 def prepare(news: News, batch_size: int, seed: int) -> Splits:
-    """Make the loaders of the three splits (chapter 4, "A classifier")."""
+    """Make the loaders of the three splits (rnn, "A classifier")."""
     ids, labels, vocab = _encoded(news)
     sizes, shuffled = (batch_size, 256, 256), (True, False, False)
     loaders = [
@@ -207,7 +207,7 @@ def summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
         content["bag_accuracy"] = middle["bag"][1]
     content["readme_rows"] = [
         {
-            "model": f"{row['model']} (chapter 4, median of {row['seeds']} seeds)",
+            "model": f"{row['model']} (chapter rnn, median of {row['seeds']} seeds)",
             "accuracy": row["test accuracy"],
             "interval": accuracy_interval(row["test accuracy"], rows),
         }
@@ -220,7 +220,7 @@ def summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
 def _linear_row(linear: dict[str, Any], rows: int) -> dict[str, Any]:
     accuracy = linear["linear_accuracy"]
     return {
-        "model": "linear model (chapter 1)",
+        "model": "linear model (chapter exploration)",
         "seeds": 1,
         "parameters": None,
         "CPU seconds an epoch": None,

@@ -1,4 +1,4 @@
-"""The reference run of chapter 5 that compares learning rates and what is trained with them."""
+"""The reference run of chapter bert that compares learning rates and what is trained with them."""
 
 from __future__ import annotations
 
