@@ -1,4 +1,4 @@
-"""Train a network from the command line, alone or in parallel (rnn, "When one machine is not enough").
+"""Train a network from the command line (rnn, "When one machine is not enough").
 
     python -m agnews_utils.train --model bilstm --epochs 3 --output runs/bilstm
     torchrun --nproc_per_node 2 -m agnews_utils.train --model bilstm --output runs/bilstm
