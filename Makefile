@@ -2,15 +2,22 @@
 #
 #   make run  [DATA=ag_news|newsbriefs|<folder>] [CHAPTER="1 3"]   execute the course, see build/
 #   make test [LANE=classroom|modern] [DEVICE=cpu|cuda]            all tests, every notebook too
+#   make check                                                     what an author needs: see CONTRIBUTING.md
 #   make lab                                                       JupyterLab on notebooks/
 #   make data                                                      download AG News (31 MB)
 #   make gpu  [DATA="newsbriefs ag_news"]                          every notebook on a GPU, timed
 #
-# For whoever edits the course: notebooks, record, results, sync, refresh, lint, format, bench,
+# For whoever edits the course: check, notebooks, record, results, sync, refresh, lint, format, bench,
 # browser-test, publish, lock.
 
-PYTHON ?= python3.11
 LANE ?= classroom
+# torchtext's last release stops the classroom at Python 3.11; the modern environment takes the
+# Python of Colab, 3.12, where one is installed. Yours: make PYTHON=/path/to/python
+runs = $(shell $(1) -c "print(1)" 2>/dev/null)
+first = $(firstword $(foreach python,$(1),$(if $(call runs,$(python)),$(python))))
+PYTHON_classroom = python3.11
+PYTHON_modern = $(call first,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python) python3.11)
+PYTHON ?= $(PYTHON_$(LANE))
 DATA ?=
 CHAPTER ?=
 DEVICE ?=
@@ -27,7 +34,7 @@ BIN := $(VENV)/bin
 COURSE := $(BIN)/python -m tools.builder
 DATA_OPTION := $(if $(DATA),--data $(DATA))
 
-.PHONY: run test lab data gpu notebooks record results sync refresh lint format bench browser-test \
+.PHONY: run test check lab data gpu notebooks record results sync refresh lint format bench browser-test \
     publish lock environment
 .DEFAULT_GOAL := run
 
@@ -35,7 +42,7 @@ environment: $(READY)
 
 # The stamp is written last, so that an installation that broke off is taken up again.
 $(READY): requirements/$(LANE).txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || command -v "$(PYTHON)" >/dev/null || { echo "$(or $(PYTHON),Python) was not found. Install Python 3.11, or name yours: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements/$(LANE).txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
@@ -49,6 +56,10 @@ test: $(READY)
 	$(if $(DEVICE),$(BIN)/python -m tools.builder.device $(DEVICE) --check)
 	$(if $(DEVICE),AGNEWS_DEVICE=$(DEVICE)) $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env \
 	    --nbval-cell-timeout 600 --numprocesses auto --maxprocesses 4 --dist loadscope
+
+# The state of the repository: sources equal notebooks, prose equals results, layers, types, style.
+check: lint
+	$(BIN)/python -m pytest checks --numprocesses auto --maxprocesses 4 --dist loadscope
 
 lab: $(READY)
 	$(BIN)/python -m jupyterlab notebooks
@@ -77,13 +88,17 @@ sync: $(READY)
 refresh: $(READY)
 	$(COURSE) refresh
 
+CODE := agnews_utils tools tests checks benchmarks
+
 lint: $(READY)
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m ruff format --check agnews_utils tools tests benchmarks
+	$(BIN)/python -m ruff format --check $(CODE)
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(READY)
 	$(BIN)/python -m ruff check --fix .
-	$(BIN)/python -m ruff format agnews_utils tools tests benchmarks
+	$(BIN)/python -m ruff format $(CODE)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(DATA_OPTION)
@@ -97,4 +112,3 @@ publish: $(READY)
 
 lock: $(READY)
 	$(BIN)/python -m tools.lock
-	$(BIN)/python -m tools.environment

@@ -16,7 +16,7 @@ from tools.builder import lint, picture
 from tools.builder.chapters import NOTEBOOKS, read_chapters, read_notebook
 from tools.builder.readme import BLOCK, GPU_RUN, gpu_line, rendered, result_table
 from tools.builder.results import Results, fill, read_results
-from tools.environment import locked_versions
+from tools.lock import locked_versions
 
 CHAPTERS = read_chapters()
 RESULTS = read_results(ROOT / "results")
@@ -220,7 +220,7 @@ def test_a_number_typed_into_a_page_is_found(tmp_path):
 
 
 def test_versions_in_the_readme_are_those_of_the_lock():
-    lock = locked_versions()
+    lock = locked_versions(ROOT / "requirements" / "classroom.txt")
     for package, version in VERSION.findall(prose(ROOT / "README.md")):
         if package == "Python":
             assert PROJECT["requires-python"] == f">={version}"
@@ -473,7 +473,7 @@ def test_nothing_was_left_lying_about():
 
 
 def test_every_module_and_script_says_what_it_is_for():
-    folders = ("agnews_utils", "tools", "benchmarks", "tests")
+    folders = ("agnews_utils", "tools", "benchmarks", "tests", "checks")
     for path in (path for folder in folders for path in Path(ROOT, folder).rglob("*.py")):
         head = path.read_text(encoding="utf-8").lstrip()
         assert head.startswith(('"""', 'r"""')), f"{path.relative_to(ROOT)} has no docstring"
