@@ -52,11 +52,11 @@ def field_pairs(truth: Sequence[Mapping], kinds: set[str] | None) -> Iterator[tu
             clean = dirty = row[f"clean_{field}"]
             records = [record for record in row["artifacts"] if record["field"] == field]
             for record in _placed_in_clean_text(records):
+                if kinds is not None and record["kind"] not in kinds:
+                    continue
                 start, end = record["place"], record["place"] + len(record["clean"])
-                wanted = kinds is None or record["kind"] in kinds
-                shown = record["text"] if wanted else record["clean"]
-                dirty = dirty[:start] + shown + dirty[end:]
-                if wanted and record["kind"] in ("tag", "link"):
+                dirty = dirty[:start] + record["text"] + dirty[end:]
+                if record["kind"] in ("tag", "link"):
                     clean = clean[:start] + visible_text(record["text"]) + clean[end:]
             yield dirty, clean
 
