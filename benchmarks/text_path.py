@@ -33,10 +33,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agnews_utils.vocabulary.bulk_encoding import build_and_encode
+
 from agnews_utils import runtime
 from agnews_utils.cleaning.pipeline import Cleaner
 from agnews_utils.data.loading import News, load_news, read_news_csv
-from agnews_utils.vocabulary.bulk_encoding import build_and_encode
 from agnews_utils.vocabulary.vocab import build_vocab, encode, tokenize_all
 from benchmarks import Target
 
