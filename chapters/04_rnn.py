@@ -597,8 +597,8 @@ peers.round(4)
 # %% [markdown]
 # The best recurrent network, {{ results.rnn_peers.ag_news.best_recurrent }}, reaches
 # **{{ results.rnn_peers.ag_news.best_recurrent_accuracy | percent }}**, the bag of embeddings
-# {{ results.rnn_peers.ag_news.bag_accuracy | percent }}, and the linear model of
-# {{ chapter.exploration }} {{ results.exploration.ag_news.linear_accuracy | percent }}. Read it
+# {{ results.rnn_peers.ag_news.bag_accuracy | percent }}, and the linear model
+# ({{ chapter.exploration }}) {{ results.exploration.ag_news.linear_accuracy | percent }}. Read it
 # together with the interval of plus or minus {{ results.rnn_peers.ag_news.half_width | points }}
 # points. {{ results.rnn_peers.ag_news.reading }}
 

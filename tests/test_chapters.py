@@ -56,7 +56,8 @@ def test_the_stored_notebook_was_made_on_ag_news(chapter):
 @every_chapter
 def test_sync_of_an_unedited_notebook_gives_back_the_source(chapter):
     notebook = read_notebook(chapter.notebook_path)
-    assert source_text(chapter, notebook, RESULTS, CHAPTERS) == chapter.path.read_text(encoding="utf-8")
+    source = chapter.path.read_text(encoding="utf-8")
+    assert source_text(chapter, notebook, RESULTS, CHAPTERS) == source
 
 
 def test_every_notebook_has_a_source():

@@ -101,10 +101,10 @@ def read_chapters() -> list[Chapter]:
         ("run", [chapter.contract.run for chapter in chapters]),
         ("file name", [chapter.topic for chapter in chapters]),
     ):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            sources = [c.path.name for c, name in zip(chapters, names, strict=True) if name in twice]
-            raise ChapterError(f"{', '.join(sources)} share the {what} {twice[0]!r}")
+        for name in names:
+            same = [c.path.name for c, other in zip(chapters, names, strict=True) if other == name]
+            if len(same) > 1:
+                raise ChapterError(f"{' and '.join(same)} share the {what} {name!r}")
     return chapters
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,18 +191,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.builder", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, action in (("build", build), ("run", run), ("record", record)):
-        command = commands.add_parser(name, help=action.__doc__.split("\n")[0])
+        command = commands.add_parser(name, help=_first_line(action))
         command.add_argument("--data", help="ag_news, newsbriefs or a folder")
         command.add_argument("chapter", nargs="*", help="numbers or run names; all without")
-    commands.add_parser("refresh", help=refresh.__doc__.split("\n")[0])
-    commands.add_parser("publish", help=publish.__doc__.split("\n")[0]).add_argument("address")
-    command = commands.add_parser("sync", help=sync.sync.__doc__.split("\n")[0])
+    commands.add_parser("refresh", help=_first_line(refresh))
+    commands.add_parser("publish", help=_first_line(publish)).add_argument("address")
+    command = commands.add_parser("sync", help=_first_line(sync.sync))
     command.add_argument("chapter", nargs="*", help="numbers or run names; all without")
     options = parser.parse_args(arguments)
     try:
         return _run(options)
     except (ChapterError, ResultError) as error:
         raise SystemExit(str(error)) from None
+
+
+def _first_line(action: Callable[..., object]) -> str:
+    """Return the sentence that a command's help shows."""
+    return (action.__doc__ or "").split("\n")[0]
 
 
 def _run(options: argparse.Namespace) -> int:

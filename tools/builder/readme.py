@@ -112,9 +112,9 @@ def _measured(results: Results) -> list[dict[str, Any]]:
                 train = content["data"]["rows"]["train"]
                 models.setdefault(row["model"], {})[data] = (row, train)
     rows = []
-    for model, by_data in models.items():
-        row, train = by_data.get("ag_news", (None, 0))
-        briefs, few = by_data.get("newsbriefs", (None, 0))
+    for model, on in models.items():
+        row, train = on.get("ag_news", (None, 0))
+        briefs, few = on.get("newsbriefs", (None, 0))
         official = AG_NEWS_ROWS["train.csv"]
         number = f"{train:,}" + (f" of {official:,} rows" if train < official else " rows")
         small = f"{_accuracy(briefs)}, {few:,} rows" if briefs else ""

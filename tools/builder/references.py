@@ -88,11 +88,11 @@ def _names(
         return f"{word}s {', '.join(first)} and {last}" if first else f"{word} {last}"
 
     def section(heading: str, run: str | None = None) -> str:
-        if run is None and here is None:
-            raise ChapterError(f"section {heading!r} of which chapter? Give its run name, too")
-        chapter = here if run is None else named(run, chapters)
-        # The chapter at hand may lack its prose: the builder executes it without.
-        chapter = named(chapter.contract.run, chapters)
+        if run is None:
+            if here is None:
+                raise ChapterError(f"section {heading!r} of which chapter? Give its run name, too")
+            run = here.contract.run
+        chapter = named(run, chapters)
         found = [one for one in chapter.sections if one.heading == heading]
         if len(found) != 1:
             wrong = "has no section" if not found else f"has {len(found)} sections"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,13 @@ _ENVIRONMENT = jinja2.Environment(
     keep_trailing_newline=True,
     autoescape=False,
 )
-_ENVIRONMENT.filters |= {
+_FILTERS: dict[str, Callable[..., str]] = {
     "percent": lambda share, digits=1: f"{100 * share:.{digits}f}%",
     "points": lambda share, digits=2: f"{100 * share:.{digits}f}",
     "count": lambda number: f"{number:,.0f}",
     "fixed": lambda number, digits=2: f"{number:.{digits}f}",
 }
+_ENVIRONMENT.filters |= _FILTERS
 EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
 
@@ -132,7 +133,11 @@ def fill(
     own = everything.get(run, {})
     try:
         return _ENVIRONMENT.from_string(template).render(
-            results=everything, runs=results.runs, published=results.published, **own, **(names or {})
+            results=everything,
+            runs=results.runs,
+            published=results.published,
+            **own,
+            **(names or {}),
         )
     except (jinja2.TemplateError, ResultError, TypeError, ValueError) as error:
         first_line = template.strip().splitlines()[0]

@@ -61,7 +61,7 @@ def sections(sources: Iterable[str], chapter_number: int) -> list[Section]:
     return found
 
 
-def with_numbers(source: str, numbers: Iterator[str]) -> str:
+def with_numbers(source: str, numbers: Iterator[str | None]) -> str:
     """Write into a cell's headings the next numbers, one for each heading that is counted."""
     lines = source.split("\n")
     for position, level, heading in _headings(source):
