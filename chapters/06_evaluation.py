@@ -1,5 +1,4 @@
 # ---
-# number: 6
 # title: Evaluation
 # summary: Put all models of the course on the same test rows, and find out which differences are real, where the errors are, and what each point costs.
 # run: evaluation
@@ -12,7 +11,7 @@
 #   - choose a model by what it costs
 #   - recognize the three ways in which a score comes out too good
 # prerequisites:
-#   - chapters 1 and 4; chapter 5 for the last two models
+#   - "{{ chapter.exploration.link }} and {{ chapter.rnn.link }}; {{ chapter.bert.link }} for the last two models"
 #   - averages, percentages, a coin that is tossed many times
 # data: AG News, or the bundled News Briefs
 # accelerator: none
@@ -20,9 +19,9 @@
 # ---
 
 # %% [markdown]
-# ## 6.1 One table for all models
+# ## One table for all models
 #
-# Five chapters have left us with a row of models. Each was trained once (some of them with several
+# The chapters so far have left us with a row of models. Each was trained once (some of them with several
 # seeds), and its probabilities on the test rows were stored. In this chapter we only look at them:
 # the same rows for all, so that every comparison is fair.
 
@@ -40,7 +39,8 @@ except PredictionError as error:
 
 # %% [markdown]
 # The number beside each name says how many runs, with different seeds, there are. Now the first
-# table: for each model the median accuracy of its runs, with the interval of chapter 1.
+# table: for each model the median accuracy of its runs, with the interval of
+# {{ chapter.exploration }}.
 
 # %%
 import numpy as np
@@ -191,7 +191,7 @@ pd.DataFrame(scores).T.round(3)
 # where it was. So: report accuracy where classes are balanced, and something else where they are not.
 
 # %% [markdown]
-# ## 6.2 Scores behind the decision
+# ## Scores behind the decision
 #
 # A model says more than a class; it says *how sure* it is. Two models with the same accuracy can
 # differ in that. Two losses take it into account. The log-loss is the one that training minimized.
@@ -294,20 +294,21 @@ bins = {when: reliability_bins(labels, answers) for when, answers in pair.items(
 ax = plots.reliability_diagram(bins, f"'{farthest}': calibration error {before:.1%}, then {after:.1%}")
 
 # %% [markdown]
-# Below the dotted line a model is too sure, above it not sure enough. On AG News the farthest from it
-# is `{{ ag_news.farthest }}`, with an error of {{ ag_news.farthest_before | points(1) }} points before
-# and {{ ag_news.farthest_after | points(1) }} after. The margins of the linear model are the extreme
-# case: a support vector machine never meant them to be logits, and through a softmax they make a model
-# that is often right and never sure. Networks that were trained with label smoothing (chapter 4) were
-# asked for less than certainty, and the temperature takes that back. On News Briefs there are few validation rows, so that the
-# temperature itself is uncertain. The dot in a bin with few rows jumps about; look at the large ones.
+# Below the dotted line a model is too sure, above it not sure enough. On AG News the farthest from
+# it is `{{ ag_news.farthest }}`, with an error of {{ ag_news.farthest_before | points(1) }} points
+# before and {{ ag_news.farthest_after | points(1) }} after. The margins of the linear model are the
+# extreme case: a support vector machine never meant them to be logits, and through a softmax they
+# make a model that is often right and never sure. Networks that were trained with label smoothing
+# ({{ chapter.rnn }}) were asked for less than certainty, and the temperature takes that back. On
+# News Briefs there are few validation rows, so that the temperature itself is uncertain. The dot in
+# a bin with few rows jumps about; look at the large ones.
 
 # %% [markdown]
-# ## 6.3 How sure are we?
+# ## How sure are we?
 #
-# Chapter 1 gave an interval for an accuracy. What about the macro F1, for which there is no formula?
-# Draw a new test set from the one that we have, row by row and with replacement, and compute the
-# score again. Do this many times. That is the *bootstrap*.
+# {{ Chapter.exploration }} gave an interval for an accuracy. What about the macro F1, for which
+# there is no formula? Draw a new test set from the one that we have, row by row and with
+# replacement, and compute the score again. Do this many times. That is the *bootstrap*.
 
 # %% tags=["nbval-check-output"]
 was_right = np.repeat([1, 0], [34, 6])  # 34 of 40
@@ -431,7 +432,7 @@ for disagreement in (0.02, 0.05, 0.10):
 # cannot. Many tables of published results rank models by less.
 
 # %% [markdown]
-# ## 6.4 Where is it wrong?
+# ## Where is it wrong?
 #
 # Numbers tell how many. To learn why, read. First the mistakes of which the model is most sure:
 
@@ -543,7 +544,7 @@ by_kind.round(3)
 # would look worse, and nothing about them would have changed.
 
 # %% [markdown]
-# ## 6.5 Wrong labels
+# ## Wrong labels
 #
 # Some of the surest mistakes were not the model's. Can it find wrong labels for us? The naive way is
 # to suspect every row where model and label disagree. But a weak model disagrees often. *Confident
@@ -640,7 +641,7 @@ show(read_closely(test.iloc[worst], cooled[best][worst], count=8))
 # mistakes. Let a person read the list without seeing who said what.
 
 # %% [markdown]
-# ## 6.6 Another domain
+# ## Another domain
 #
 # All scores so far were measured on news of the same making as the training rows. What happens with
 # news from elsewhere? The two data sets of the course have the same four classes. AG News is agency
@@ -669,7 +670,7 @@ transfer[columns].set_index("label").round(3)
 # if other rows of the same kind had been drawn?* It does not answer: *what if the world changes?*
 
 # %% [markdown]
-# ## 6.7 What does it cost?
+# ## What does it cost?
 #
 # Half a point more, for how much work? Each stored run has its costs with it: numbers that were
 # learned, megabytes, CPU seconds of training, and how many documents it reads in a second on one core.
@@ -765,9 +766,10 @@ print({name: f"{100 * value:+.1f} points" for name, value in flattery.items()})
 
 # %% [markdown]
 # On {{ ag_news.picking_rows | count }} rows picked from, the best of ten epochs looks
-# {{ ag_news.flattery["epoch"] | points(1) }} points better than it is on AG News, and the best of fifty
-# candidates {{ ag_news.flattery["epoch and seed"] | points(1) }}. With more test rows the gift is smaller,
-# with more candidates it is larger. The cure is in chapter 1: pick on validation rows.
+# {{ ag_news.flattery["epoch"] | points(1) }} points better than it is on AG News, and the best of
+# fifty candidates {{ ag_news.flattery["epoch and seed"] | points(1) }}. With more test rows the
+# gift is smaller, with more candidates it is larger. The cure is in {{ chapter.exploration }}: pick
+# on validation rows.
 #
 # > **What could go wrong: the test row was in the training rows.**
 # > Near twins across the split let a model answer from memory. We train the linear model once with

@@ -13,7 +13,6 @@ from tools.builder.chapters import read_notebook
 
 FRONT_MATTER = """\
 # ---
-# number: {number}
 # title: {title}
 # summary: A chapter for testing.
 # run: {run}
@@ -32,7 +31,7 @@ from agnews_utils.data import load_news
 news = load_news()
 
 # %% [markdown]
-# ## 1.1 There are {{ newsbriefs.rows | count }} rows
+# ## There are {{ newsbriefs.rows | count }} rows
 
 # %% tags=["nbval-check-output"]
 1 + 1
@@ -63,7 +62,7 @@ def course(tmp_path):
         shutil.copy(ROOT / name, root / name)
     for folder in ("chapters", "notebooks", "results"):
         (root / folder).mkdir()
-    write_chapter(root, "01_good", GOOD, number=1, title="Good", run="good")
+    write_chapter(root, "01_good", GOOD, title="Good", run="good")
     return root
 
 
@@ -100,7 +99,7 @@ def test_build_run_and_publish(course):
     assert recorded["cpu_seconds"] > 0
 
     # A second chapter, with an error: it is named, and the first chapter runs all the same.
-    write_chapter(course, "02_bad", BAD, number=2, title="Bad", run="bad")
+    write_chapter(course, "02_bad", BAD, title="Bad", run="bad")
     ran = command(course, "run", "--data", "newsbriefs")
     assert ran.returncode == 1
     assert "02_bad.ipynb, cell 3 ('shares = {\"World\": 1}'): KeyError: 'Sport'" in ran.stdout
@@ -157,4 +156,4 @@ def test_a_folder_and_a_wrong_folder(course, tmp_path):
 def test_an_unknown_chapter_is_named(course):
     result = command(course, "run", "7")
     assert result.returncode == 1
-    assert "expected one of: 1 (01_good)" in result.stderr
+    assert "expected one of: 1 (good)" in result.stderr

@@ -30,7 +30,7 @@ def course(tmp_path_factory):
         shutil.copy(ROOT / name, root / name)
     for folder in ("chapters", "notebooks", "results"):
         (root / folder).mkdir()
-    matter = FRONT_MATTER.format(number=1, title="Good", run="good")
+    matter = FRONT_MATTER.format(title="Good", run="good")
     (root / "chapters/01_good.py").write_text(matter + GOOD, encoding="utf-8")
     write_notebook(root, CHECKED_OUTPUT)
     return root
@@ -78,7 +78,7 @@ def test_a_run_is_checked_timed_and_recorded(course):
     assert content["data"]["rows"] == {"train": 1800, "test": 400}
     assert content["environment"]["torch"] != "not installed"
     (entry,) = content["metrics"]["chapters"].items()
-    assert entry[0] == "01_good"
+    assert entry[0] == "good"
     assert (entry[1]["cells"], entry[1]["device"]) == (3, "cpu")
     assert entry[1]["seconds"] > 0
     assert entry[1]["cpu_seconds"] > 0
@@ -135,7 +135,7 @@ def test_the_readme_shows_the_times_of_a_gpu_once_there_are_some():
     assert "GPU" not in chapter_table(chapters, Results({}, {}))
     content = {
         "environment": {"device": "NVIDIA H200"},
-        "metrics": {"chapters": {chapters[0].name: {"seconds": 12.4}}},
+        "metrics": {"chapters": {chapters[0].contract.run: {"seconds": 12.4}}},
     }
     table = chapter_table(chapters, Results({"device_cuda": {"newsbriefs": content}}, {}))
     head, _, first, second = table.splitlines()
@@ -153,4 +153,4 @@ def test_what_the_chapters_record_is_required(tmp_path):
     (tmp_path / "exploration.newsbriefs.json").write_text(json.dumps(content))
     times = device.chapter_times([chapter], [outcome], tmp_path, "newsbriefs")
     expected = {"cells": 3, "seconds": 1.0, "cpu_seconds": 2.0, "device": "NVIDIA H200"}
-    assert times == {chapter.name: expected}
+    assert times == {chapter.contract.run: expected}
