@@ -21,13 +21,12 @@ from agnews_utils.data.exploration import (
     log_odds,
     news_source,
 )
-from agnews_utils.data.loading import News, load_news, read_news_csv, read_truth
+from agnews_utils.data.loading import load_news, read_news_csv, read_truth
 from agnews_utils.data.splitting import train_valid_split
 
 __all__ = [
     "ARTIFACTS",
     "CLASS_NAMES",
-    "News",
     "accuracy_interval",
     "artifact_counts",
     "class_log_odds",
