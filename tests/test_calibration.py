@@ -1,12 +1,14 @@
-"""Calibration of chapter evaluation against scikit-learn, scipy and plain loops."""
+"""Calibration against scikit-learn, scipy and plain loops; what the measures refuse."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import log_loss
 
 from agnews_utils.evaluation import metrics as ours
 
@@ -68,7 +70,7 @@ def test_temperature_equals_scipy_and_undoes_the_sharpness(sharpness):
     scaled = ours.apply_temperature(probabilities, temperature)
     np.testing.assert_allclose(scaled.sum(1), 1)
     assert (scaled.argmax(1) == probabilities.argmax(1)).all()
-    assert ours.log_loss(true, scaled) <= ours.log_loss(true, probabilities) + 1e-12
+    assert log_loss(true, scaled) <= log_loss(true, probabilities) + 1e-12
 
 
 def test_temperature_one_changes_nothing():
@@ -102,3 +104,49 @@ def test_zeros_and_ones_are_scaled_without_a_warning():
 def test_bad_arguments_get_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_pandas_columns_and_lists_are_welcome():
+    true = pd.Series([0, 1, 2], index=[7, 8, 9])
+    assert ours.expected_calibration_error(true, np.eye(3, dtype=np.float32).tolist()) == 0
+    assert ours.checked_flags(true == 1, "right").tolist() == [False, True, False]
+
+
+GOOD = np.full((3, 4), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([0, 4, 1], "true, row 1, is 4: expected a class from 0 to 3.*subtract 1 once"),
+        ([0, 1, -1], "true, row 2, is -1"),
+        ([0, 0.5, 1], "true, row 1, is 0.5"),
+        ([0, float("nan"), 1], "true, row 1, is nan"),
+        ([], "true is empty"),
+        (["World"], "true, row 0, is .*World.*not names"),
+        ([[0, 1]], r"true has the shape \(1, 2\)"),
+    ],
+)
+def test_bad_labels_get_a_sentence(labels, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ours.checked_labels(labels, 4)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "sentence"),
+    [
+        (np.full((2, 4), 0.25), "probabilities has 2 rows, the other argument 3"),
+        (np.full(3, 0.25), r"probabilities has the shape \(3,\)"),
+        (np.where(np.eye(3, 4) == 1, np.nan, 0.25), "probabilities, row 0, holds nan"),
+        (GOOD + np.outer([0, 1, 0], [1, 0, 0, 0]), "row 1, holds 1.25.*softmax"),
+        (np.array([[3.0, -1.0, -1.0, 0]] * 3), "row 0, holds 3:"),
+        (np.array([[1.0, -4.0, 4.0, 0]] * 3), "row 0, holds -4:"),
+        (GOOD * [[1], [1], [0.9]], "row 2, sums to 0.9: expected 1"),
+        ((GOOD * [[1], [1.001], [1]]).astype(np.float16), "row 1, sums to .*few digits"),
+        (np.full((3, 2), 0.5), "true, row 2, is 2: expected a class from 0 to 1"),
+    ],
+)
+def test_bad_probabilities_get_a_sentence(probabilities, sentence):
+    for measure in (ours.reliability_bins, ours.expected_calibration_error, ours.fit_temperature):
+        with pytest.raises(ValueError, match=sentence):
+            measure([0, 1, 2], probabilities)

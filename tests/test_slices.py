@@ -65,6 +65,12 @@ def test_twins_are_found_across_the_border_only():
     ]
 
 
+def test_one_text_is_no_list_of_texts():
+    for measure in (ours.twins_in_train, ours.unknown_words):
+        with pytest.raises(TypeError, match="texts is one string"):
+            measure("oil prices", ["oil prices"])
+
+
 def test_unknown_words_are_counted_once():
     found = ours.unknown_words(["Oil prices rise"], ["Oil prices fall and fall", "prices RISE"])
     assert found.tolist() == [2, 0]
