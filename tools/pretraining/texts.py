@@ -31,7 +31,6 @@ VALIDATION_ROWS = 1000
 """Rows held back from pre-training to measure it, or a tenth of a small data set."""
 
 _PARTS = ("titles", "descriptions", "texts")
-_COLUMNS = ("title", "description", "text")
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def read_texts(news: News) -> tuple[pd.DataFrame, str]:
     frames = {"train.csv": news.train}
     if (news.folder / EXTRA_FILE).is_file():
         frames[EXTRA_FILE] = read_news_csv(news.folder / EXTRA_FILE)
-    cleaned = [clean_frame(frame)[list(_COLUMNS)] for frame in frames.values()]
+    cleaned = [clean_frame(frame)[["title", "description", "text"]] for frame in frames.values()]
     origins = " and ".join(f"{len(frame):,} rows of {name}" for name, frame in frames.items())
     return pd.concat(cleaned, ignore_index=True), origins
 
