@@ -98,7 +98,7 @@ def _text_batches(
     """Return batches without labels, sorted by length; `index` tells which row a document was."""
     sequences = encode_for_bert(texts, tokenizer, max_length)
     order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
-    batches = []
+    batches: list[Batch] = []
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         ids, mask, _ = pad_batch([sequences[row] for row in rows], tokenizer.pad_token_id)
@@ -151,7 +151,7 @@ def attention_maps(
         finally:
             model.set_attn_implementation(before)
     weights = torch.stack([layer[0].cpu() for layer in found.attentions])
-    return tokenizer.convert_ids_to_tokens(encoded["input_ids"][0].tolist()), weights
+    return encoded.tokens(), weights
 
 
 # ---------------------------------------------------------------------------------- layer by layer

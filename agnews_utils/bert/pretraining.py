@@ -169,6 +169,9 @@ def encode_rows(
 
 # ----------------------------------------------------------------------------------------- batches
 
+Rows = Sequence[int] | np.ndarray
+"""Row numbers."""
+
 MASKING, MATCHING = 0, 1
 _CHUNK = 50
 
@@ -256,7 +259,7 @@ class PretrainingBatches:
         make = self.masking_batch if task == MASKING else self.matching_batch
         return make(numbers, generator)
 
-    def masking_batch(self, numbers: Sequence[int], generator: torch.Generator) -> Batch:
+    def masking_batch(self, numbers: Rows, generator: torch.Generator) -> Batch:
         """Make a batch in which hidden pieces are asked for."""
         ids, mask, _ = pad_batch([self.rows.texts[i].tolist() for i in numbers], 0)
         corrupted, labels = self._corrupt(ids, generator)
@@ -268,7 +271,7 @@ class PretrainingBatches:
             "labels": targets,
         }
 
-    def matching_batch(self, numbers: Sequence[int], generator: torch.Generator | None) -> Batch:
+    def matching_batch(self, numbers: Rows, generator: torch.Generator | None) -> Batch:
         """Make a batch of titles and descriptions; masked, so that no single word decides."""
         sides = []
         for sequences in (self.rows.titles, self.rows.descriptions):
@@ -314,6 +317,6 @@ def validation_batches(
     generator = torch.Generator().manual_seed(0)
     masked = [batches.masking_batch(group, generator) for group in groups]
     masked = [batch for batch in masked if bool((batch["labels"] >= 0).any())]
-    paired = batches.paired[:1000] if batches.match_share else []
+    paired = batches.paired[: 1000 if batches.match_share else 0]
     starts = range(0, len(paired) - 99, 100)  # all of the same size: a chance of 1 in 100
     return masked, [batches.matching_batch(paired[s : s + 100], None) for s in starts]

@@ -3,10 +3,11 @@
 Example: python -m tools.pretraining --data ag_news --minutes 60 --output build/pretraining
 
 Reads the training rows of the folder (never the test rows, never a label) and, where there is one,
-its unlabelled_extra.csv. A budget of minutes is spent on whatever device there is; the learning
-rate follows the clock. One of steps gives the same run everywhere. What an interrupted run has done
-is not lost: --resume goes on from the last round. OUTPUT gets the tokenizer, checkpoints, and at the end the folder `encoder` with weights in
-half precision, configuration, tokenizer, model card, log and hashes of the texts.
+its unlabelled_extra.csv. A budget of minutes is spent on whatever device there is, and the learning
+rate follows the clock; a budget of steps gives the same run everywhere. What an interrupted run has
+done is not lost: --resume goes on from the last round. OUTPUT gets the tokenizer, checkpoints, and
+at the end the folder `encoder` with weights in half precision, configuration, tokenizer, model
+card, log and hashes of the texts.
 """
 
 from __future__ import annotations

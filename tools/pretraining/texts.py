@@ -108,7 +108,7 @@ def _prepare(news: News, source: dict[str, Any]) -> Prepared:
         raise ValueError(f"{news.folder} holds too few texts to learn from: {len(rows)}.")
     valid, train = rows.iloc[order[:held_back]], rows.iloc[np.sort(order[held_back:])]
     tokenizer = train_tokenizer(train["text"], source["vocab_size"])
-    encoded = [encode_rows(frame, tokenizer, source["max_length"]) for frame in (train, valid)]
+    length = source["max_length"]
     facts = {
         "source": source,
         "name": news.name,
@@ -118,6 +118,7 @@ def _prepare(news: News, source: dict[str, Any]) -> Prepared:
         "rows": {"train": len(train), "valid": len(valid)},
     }
     stored = {"pretraining": np.unique(hashes[kept]), "test": np.unique(test)}
+    encoded = encode_rows(train, tokenizer, length), encode_rows(valid, tokenizer, length)
     return Prepared(*encoded, tokenizer, stored, facts)
 
 
