@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,13 +34,13 @@ from agnews_utils.bert.pretraining import (
     PretrainingBatches,
     PretrainingModel,
     Recipe,
-    TimeBudget,
 )
 from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.inference import mean_loss, model_inputs
 from tools.pretraining import check_texts, pretrain
+from tools.pretraining.budget import StepBudget, TimeBudget
 from tools.pretraining.counted_embeddings import counted_embeddings
 from tools.pretraining.export import model_card
 from tools.pretraining.texts import EXTRA_FILE, prepare, read_texts
@@ -99,7 +98,7 @@ def data(tmp_path_factory) -> Path:
     return write_data(tmp_path_factory.mktemp("data") / "tiny_news")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -139,22 +138,39 @@ def arguments(data: Path, output: Path, *more: str) -> list[str]:
 # -------------------------------------------------------------------------------- the budget
 
 
-def test_the_rate_follows_the_clock_and_ends_with_the_time(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    budget = TimeBudget(1, warmup=0.1)
-    budget.factor(0, 1)  # what `fit` tries beforehand does not start the clock
-    now[0] = 500.0
+def test_the_rate_follows_the_clock_and_ends_with_the_time():
+    now = [500.0]
+    budget = TimeBudget(1, warmup=0.1, clock=lambda: now[0])
     assert budget.factor(0, 10**6) == pytest.approx(1e-3)
     seen = {}
     for second in (3, 6, 33, 60, 90):
         now[0] = 500.0 + second
         seen[second] = budget.factor(1, 10**6)
     assert seen == pytest.approx({3: 0.5, 6: 0.9, 33: 0.45, 60: 1e-3, 90: 1e-3})
-    assert budget.passed() == 1
-    assert TimeBudget(1, used=30).passed() == 0.5
-    with pytest.raises(ValueError, match="minutes=0"):
-        TimeBudget(0)
+    assert budget.spent(1) == 1
+    assert TimeBudget(1, used=30, clock=lambda: 7.0).spent(0) == 0.5
+    for impossible in (0, -1, math.nan):
+        with pytest.raises(ValueError, match="minutes="):
+            TimeBudget(impossible)
+
+
+def test_the_rate_follows_the_steps_and_ends_with_them():
+    budget = StepBudget(100, warmup=0.1)
+    factors = [budget.factor(step, 10**6) for step in (0, 5, 10, 55, 100, 120)]
+    assert factors == pytest.approx([1e-3, 0.5, 0.9, 0.45, 1e-3, 1e-3])
+    assert [budget.spent(step) for step in (0, 50, 100, 101)] == [0, 0.5, 1, 1]
+    assert StepBudget(4, warmup=0.0).factor(0, 1) == 1
+    with pytest.raises(ValueError, match="steps=0"):
+        StepBudget(0)
+
+
+@pytest.mark.parametrize(("half", "expected"), [(0.5, "bf16"), (0.9, "no")])
+def test_the_faster_precision_is_measured(monkeypatch, half, expected):
+    # The clock decides, so the matrices may be small.
+    monkeypatch.setattr(torch, "rand", lambda *shape: torch.zeros(2, 2))
+    durations = [*[1.0] * 6, *[half] * 6]
+    ticks = [tick for seconds in durations for tick in (0.0, seconds)]
+    assert pretrain.faster_precision(clock=iter(ticks).__next__) == expected
 
 
 # ---------------------------------------------------------------------------------- batches
@@ -212,10 +228,11 @@ def test_matching_needs_both_parts_of_a_row():
     assert {none.plan(step)[0] for step in range(none.steps_per_pass)} == {MASKING}
 
 
-def test_the_round_ends_when_the_time_is_over():
-    budget = TimeBudget(1, used=60)
-    batches = PretrainingBatches(rows_of(), SMALL, PIECES, budget)
-    assert len(list(batches)) == 1  # `fit` needs one
+@pytest.mark.parametrize(("round_number", "steps"), [(0, 4), (1, 2), (2, 1)])
+def test_a_round_ends_with_the_budget(round_number, steps):
+    batches = PretrainingBatches(rows_of(), SMALL, PIECES, StepBudget(6).spent)
+    batches.set_epoch(round_number)
+    assert len(list(batches)) == steps  # `fit` needs one, even if nothing is left
 
 
 # ---------------------------------------------------------------------------------- network
@@ -308,11 +325,13 @@ def test_texts_of_the_test_split_are_left_out(data, tmp_path, capsys):
 # ------------------------------------------------------------------------------ the command
 
 
+STEPS = ("--steps", "30", "--learning-rate", "0.01")
+
+
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("run") / "out"
-    options = ("--minutes", "0.2", "--learning-rate", "0.01")
-    assert pretrain.main(arguments(data, output, *options)) == 0
+    assert pretrain.main(arguments(data, output, *STEPS)) == 0
     return output
 
 
@@ -330,7 +349,7 @@ def test_the_command_trains_and_leaves_an_encoder(finished):
     }
     log = read_log(folder)
     rounds = log["rounds"]
-    assert len(rounds) > 2
+    assert [entry["step"] for entry in rounds] == [4, 8, 12, 16, 20, 24, 28, 30]
     assert rounds[-1]["valid_masking_loss"] < rounds[0]["valid_masking_loss"]
     assert rounds[-1]["learning_rate"] < 0.3 * max(entry["learning_rate"] for entry in rounds)
     assert all(a["tokens"] < b["tokens"] for a, b in itertools.pairwise(rounds))
@@ -338,6 +357,28 @@ def test_the_command_trains_and_leaves_an_encoder(finished):
     assert log["environment"]["device"] == "cpu"
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"{rounds[-1]['tokens']:,} tokens" in card
+    assert "python -m tools.pretraining --steps 30" in card
+
+
+def test_minutes_are_minutes_of_the_clock(data, tmp_path):
+    seconds = iter(range(10**6))  # a second passes with every look at the clock
+    given = arguments(data, tmp_path / "out", "--minutes", "0.5", "--learning-rate", "0.01")
+    assert pretrain.main(given, clock=seconds.__next__) == 0
+    looks = next(seconds)
+    log = read_log(tmp_path / "out" / "encoder")
+    assert (log["minutes"], log["steps"]) == (0.5, None)
+    # The budget is asked before each step and after each round, and nothing is done after it.
+    assert 30 <= looks <= 33
+    rates = [entry["learning_rate"] for entry in log["rounds"]]
+    assert rates[-1] < 0.2 * max(rates)
+    assert 4 < log["rounds"][-1]["step"] <= 30
+
+
+@pytest.mark.parametrize("budget", [(), ("--steps", "4", "--minutes", "1")])
+def test_a_run_has_one_budget(data, tmp_path, budget, capsys):
+    with pytest.raises(SystemExit):
+        pretrain.main(arguments(data, tmp_path / "out", *budget))
+    assert "--minutes" in capsys.readouterr().err
 
 
 def test_the_encoder_is_the_trained_network(finished):
@@ -364,13 +405,12 @@ def test_the_encoder_is_the_trained_network(finished):
 
 
 def test_a_finished_run_is_exported_again_but_never_overwritten(finished, data, capsys):
-    options = ("--minutes", "0.2", "--learning-rate", "0.01")
     before = (finished / "encoder" / "model.safetensors").read_bytes()
-    assert pretrain.main(arguments(data, finished, *options)) == 1
+    assert pretrain.main(arguments(data, finished, *STEPS)) == 1
     assert "holds an earlier run" in capsys.readouterr().err
-    assert pretrain.main(arguments(data, finished, *options, "--resume")) == 0
+    assert pretrain.main(arguments(data, finished, *STEPS, "--resume")) == 0
     assert (finished / "encoder" / "model.safetensors").read_bytes() == before
-    other = ("--minutes", "0.2", "--learning-rate", "0.02", "--resume")
+    other = ("--steps", "30", "--learning-rate", "0.02", "--resume")
     assert pretrain.main(arguments(data, finished, *other)) == 1
     assert "learning_rate=0.01" in capsys.readouterr().err
 
@@ -380,7 +420,7 @@ def test_the_newest_checkpoint_is_exported_without_training(finished, data, tmp_
     shutil.rmtree(output / "encoder")
     newest = max((output / "checkpoints").iterdir())
     shutil.rmtree(newest)  # as if the run had been killed a round earlier
-    options = ("--minutes", "9", "--learning-rate", "0.01", "--resume", "--export-only")
+    options = (*STEPS, "--resume", "--export-only")
     assert pretrain.main(arguments(data, output, *options)) == 0
     checkpoint = max((output / "checkpoints").iterdir())
     trained = load_file(checkpoint / "model.safetensors")
@@ -401,66 +441,53 @@ def test_the_card_says_that_a_run_was_cut_short(finished):
 
 
 def test_a_folder_without_news_is_named(tmp_path, capsys):
-    assert pretrain.main(arguments(tmp_path / "none", tmp_path / "o", "--minutes", "1")) == 1
+    assert pretrain.main(arguments(tmp_path / "none", tmp_path / "o", "--steps", "1")) == 1
     assert "does not exist" in capsys.readouterr().err
 
 
-def test_a_killed_run_goes_on_where_it_was(data, tmp_path):
+KILLED = """
+import os, runpy, signal, torch
+from tools.pretraining import pretrain
+
+class Log(pretrain.Log):
+    def __call__(self, history, model):
+        told = super().__call__(history, model)
+        if len(self.rounds) == 3:  # it is logged, and has no checkpoint yet
+            os.kill(os.getpid(), signal.SIGKILL)
+        return told
+
+torch.set_num_threads(1)  # as in the tests: another number may round differently
+pretrain.Log = Log
+runpy.run_module("tools.pretraining", run_name="__main__")
+"""
+
+
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(finished, data, tmp_path):
     output = tmp_path / "killed"
-    command = [sys.executable, "-m", "tools.pretraining"]
-    run = subprocess.Popen(
-        [*command, *arguments(data, output, "--minutes", "10")],
+    # Tokenizers trained twice may number their pieces differently; a run keeps its own.
+    shutil.copytree(finished / "prepared", output / "prepared")
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments(data, output, *STEPS)],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
-    lines = []
-    for line in run.stdout:
-        lines.append(line)
-        if line.startswith('{"step": 12'):
-            break
-    os.kill(run.pid, signal.SIGKILL)
-    _, errors = run.communicate()
-    assert run.returncode == -signal.SIGKILL, errors
-    logged = [json.loads(line) for line in lines if line.startswith("{")]
-    # The budget is over already: what is left to do is one step, and the export.
-    assert pretrain.main(arguments(data, output, "--minutes", "0.0001", "--resume")) == 0
-    rounds = read_log(output / "encoder")["rounds"]
-    assert rounds[-1]["step"] > 8
-    for before, after in zip(logged[:2], rounds[:2], strict=True):
-        assert before == after
-    assert rounds[-1]["seconds"] > logged[1]["seconds"]
-    load_encoder(output / "encoder")
-
-
-def test_interrupted_and_uninterrupted_runs_see_the_same(data, tmp_path, monkeypatch):
-    """With a rate that does not look at the clock, both end with the same weights."""
-    monkeypatch.setattr(TimeBudget, "factor", lambda self, step, steps: 1.0)
-
-    def stop_after(rounds: int, output: Path, *more: str) -> dict[str, torch.Tensor]:
-        monkeypatch.setattr(pretrain, "_MANY_ROUNDS", 4)
-        original = pretrain.Log.__call__
-
-        def call(self, history, model):
-            original(self, history, model)
-            if len(self.rounds) == rounds:
-                raise KeyboardInterrupt
-            return False
-
-        monkeypatch.setattr(pretrain.Log, "__call__", call)
-        assert pretrain.main(arguments(data, output, "--minutes", "10", *more)) == 0
-        monkeypatch.setattr(pretrain.Log, "__call__", original)
-        return load_file(output / "encoder" / "model.safetensors")
-
-    whole = stop_after(99, tmp_path / "whole")
-    # Tokenizers trained twice may number their pieces differently; the run keeps its own.
-    shutil.copytree(tmp_path / "whole" / "prepared", tmp_path / "parts" / "prepared")
-    stop_after(3, tmp_path / "parts")
-    parts = stop_after(99, tmp_path / "parts", "--resume")
-    assert whole.keys() == parts.keys()
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert run.returncode == -signal.SIGKILL, run.stderr
+    printed = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    assert [entry["step"] for entry in printed] == [4, 8, 12]
+    assert not (output / "encoder").exists()
+    assert pretrain.main(arguments(data, output, *STEPS, "--resume")) == 0
+    rounds, whole = (read_log(folder / "encoder")["rounds"] for folder in (output, finished))
+    assert rounds[:2] == printed[:2]  # the third one was done again
+    clocks = ("seconds", "cpu_seconds")
+    for one, other in zip(rounds, whole, strict=True):
+        assert {k: v for k, v in one.items() if k not in clocks} == {
+            k: v for k, v in other.items() if k not in clocks
+        }
+    assert all(a["seconds"] < b["seconds"] for a, b in itertools.pairwise(rounds))
+    weights = [load_file(f / "encoder" / "model.safetensors") for f in (output, finished)]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_the_texts_read_are_counted_again(finished, data, tmp_path, capsys):

@@ -4,19 +4,30 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
+from transformers import BertConfig, BertForSequenceClassification
 
+from agnews_utils.bert.wordpiece import train_tokenizer
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import stored_predictions
 from tools.reference import __main__ as reference
 from tools.reference import bert as reference_bert
 from tools.reference import few as reference_few
-from tools.reference import store as reference_store
+from tools.reference import store
 from tools.reference import sweep as reference_sweep
 from tools.reference.bert import FineTuning
 
 QUICK = {"bert": FineTuning(1, 3e-4, 16), "bert-random": FineTuning(1, 1e-3, 16)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +37,34 @@ def news():
     return News("newsbriefs", whole.folder, train, whole.test.head(40), whole.md5)
 
 
+@pytest.fixture(scope="module")
+def tokenizer(news):
+    return train_tokenizer(news.train["text"], 500)
+
+
 @pytest.fixture
-def results(tmp_path, monkeypatch):
-    for module in (reference_bert, reference_few, reference_sweep, reference_store):
-        monkeypatch.setattr(module, "RESULTS", tmp_path)
-    monkeypatch.setattr(reference_bert, "ROOT", tmp_path)
+def results(tmp_path, monkeypatch, tokenizer):
+    """Where the results go; in the place of the course's encoder stands a tiny one."""
+
+    def load_encoder():
+        config = BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=64,
+            initializer_range=0.5,  # so that its answers differ
+            num_labels=4,
+        )
+        return BertForSequenceClassification(config).eval(), tokenizer
+
+    for module in (reference_bert, reference_few):
+        monkeypatch.setattr(module, "load_encoder", load_encoder)
+    for module in (reference_bert, reference_few, reference_sweep):
+        monkeypatch.setattr(module, "precision", lambda: "no")
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
+    monkeypatch.setattr(store, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.setattr(reference_bert, "FEW_THOUSAND", QUICK)
     monkeypatch.setattr(reference_bert, "SEEDS", (1,))
     monkeypatch.setattr(reference_few, "PER_CLASS", {10: (2, QUICK)})
@@ -50,14 +84,14 @@ def test_few_rows_are_balanced_and_repeatable(news):
 
 def test_interval_of_a_mean_is_students():
     accuracies = [0.7, 0.75, 0.8, 0.72]
-    mean, low, high = reference_store.interval_of_mean(accuracies, rows=7600)
+    mean, low, high = store.interval_of_mean(accuracies, rows=7600)
     expected = stats.ttest_1samp(accuracies, 0).confidence_interval(0.95)
     assert (mean, low, high) == pytest.approx((np.mean(accuracies), expected.low, expected.high))
-    one = reference_store.interval_of_mean([0.9], rows=400)
+    one = store.interval_of_mean([0.9], rows=400)
     assert one == (0.9, *accuracy_interval(0.9, 400))
 
 
-def test_full_runs_are_stored_with_their_predictions(news, results):
+def test_full_runs_are_stored_with_their_predictions(news, results, monkeypatch):
     reference_bert.bert_full(news, only=[], again=False)
     content = read(results / "bert_full.newsbriefs.json")
     assert set(content["models"]) == {"fine-tuned", "random"}
@@ -68,9 +102,15 @@ def test_full_runs_are_stored_with_their_predictions(news, results):
     assert content["gap"] == pytest.approx(
         content["fine_tuned_accuracy"] - content["random_accuracy"], abs=1e-5
     )
-    written = (results / "bert_full.newsbriefs.json").stat().st_mtime_ns
-    reference_bert.bert_full(news, only=[], again=False)  # what is finished is kept
-    assert (results / "bert_full.newsbriefs.json").stat().st_mtime_ns == written
+    assert [row["model"] for row in content["readme_rows"]] == [
+        "BERT, pre-trained (chapter bert, one seed)",
+        "BERT from random weights (chapter bert, one seed)",
+    ]
+    monkeypatch.setattr(reference_bert, "full_run", None)  # would fail if something ran again
+    reference_bert.bert_full(news, only=[], again=False)
+    monkeypatch.setattr(reference_bert, "encoder_version", lambda: "another")
+    with pytest.raises(TypeError):  # what another encoder did is measured again
+        reference_bert.bert_full(news, only=[], again=False)
 
 
 def test_curves_have_a_point_for_each_model(news, results):

@@ -9,6 +9,14 @@ from agnews_utils.bert.encoder import load_encoder
 from agnews_utils.bert.fine_tuning import pooled_states, self_train
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def clusters(rng, rows, spread=0.35):
     """Points around four directions of the plane's axes, with their true classes."""
     classes = rng.integers(0, 4, rows)
