@@ -203,7 +203,7 @@ def pretrain(options: argparse.Namespace) -> Path:
     if options.export_only:
         if checkpoint is None:
             raise CheckpointError(f"{output} has no checkpoint to export: train first.")
-        model.load_state_dict(checkpoint.tensors["model"])
+        model.load_state_dict(checkpoint.weights)
         log.rounds = [entry for entry in log.rounds if entry["step"] <= checkpoint.state["step"]]
     else:
         fit(
