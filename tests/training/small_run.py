@@ -1,7 +1,8 @@
 """A small training run in a process of its own, which tests kill, repeat and run twice at once.
 
-`python tests/small_run.py FOLDER PHASES [--fork]` trains once for each of the phases, a JSON list
-of arguments of `train`; with `--fork` each in a child process of its own. It prints how they ended.
+`python tests/training/small_run.py FOLDER PHASES [--fork]` trains once for each of the phases, a
+JSON list of arguments of `train`; with `--fork` each in a child process of its own. It prints how
+they ended.
 """
 
 import dataclasses
