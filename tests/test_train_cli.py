@@ -1,7 +1,6 @@
 """`python -m agnews_utils.train`: alone, under torchrun and under accelerate launch."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -15,10 +14,11 @@ from agnews_utils.training.history import History
 from agnews_utils.training.inference import evaluate
 from agnews_utils.vocabulary.vocab import Vocab
 from tests.helpers import ROOT
+from tests.training.launch import PATIENCE, quiet_variables, reserved_port
 
 SETTINGS = ["--data", "newsbriefs", "--rows", "300", "--epochs", "2", "--word-dropout", "0",
             "--vocab-size", "2000", "--test"]  # fmt: skip
-TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+TORCHRUN = ["torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1"]
 ACCELERATE = ["accelerate.commands.launch", "--cpu", "--num_cpu_threads_per_process", "1", "-m"]
 
 
@@ -26,11 +26,11 @@ def run(folder, *launcher):
     """Run the command in one or more new processes; return the JSON of its last line."""
     modules = [*launcher, "agnews_utils.train"]
     command = [sys.executable, "-m", *modules, *SETTINGS, "--output", str(folder)]
-    variables = os.environ | {"OMP_NUM_THREADS": "1", "AGNEWS_DEVICE": "cpu"}
+    variables = quiet_variables()
     # Whatever the user's own settings of accelerate hold, they are not read here.
     variables["HF_HOME"] = str(folder.parent / "no-settings")
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=variables, timeout=300
+        command, capture_output=True, text=True, cwd=ROOT, env=variables, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -76,7 +76,8 @@ def test_saved_weights_and_vocabulary_give_the_metrics_again(alone):
 
 def test_two_processes_give_the_same_metrics(alone, tmp_path):
     folder, metrics = alone
-    shared = run(tmp_path / "two", *TORCHRUN)
+    with reserved_port() as port:
+        shared = run(tmp_path / "two", *TORCHRUN, f"--master_port={port}", "-m")
     assert shared["processes"] == 2
     assert numbers(shared) == pytest.approx(numbers(metrics), rel=1e-3)
     one, two = (History.from_json(path / "history.json") for path in (folder, tmp_path / "two"))

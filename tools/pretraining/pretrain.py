@@ -42,7 +42,6 @@ from agnews_utils.training.checkpoints import (
     Checkpoint,
     CheckpointError,
     load_checkpoint,
-    load_weights,
 )
 from agnews_utils.training.history import History
 from agnews_utils.training.inference import Batch, evaluate
@@ -229,7 +228,7 @@ def pretrain(options: argparse.Namespace, clock: Clock = time.perf_counter) -> P
     if options.export_only:
         if checkpoint is None:
             raise CheckpointError(f"{output} has no checkpoint to export: train first.")
-        load_weights(model, checkpoint.folder / "model.safetensors")
+        model.load_state_dict(checkpoint.weights)
         rounds = _logged_rounds(output / "log.json", _steps_done(checkpoint))
     else:
         rounds = _train(model, prepared, recipe, precision, checkpoint, options, clock)
@@ -246,7 +245,7 @@ def pretrain(options: argparse.Namespace, clock: Clock = time.perf_counter) -> P
 
 
 def _steps_done(checkpoint: Checkpoint | None) -> int:
-    return int(checkpoint.folder.name.removeprefix("step-")) if checkpoint else 0
+    return checkpoint.state["step"] if checkpoint else 0
 
 
 def _train(
