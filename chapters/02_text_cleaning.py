@@ -616,7 +616,7 @@ print(f"lower case: {100 * mean:+.2f} points, 95 % interval {100 * low:+.2f} to 
 # that the next eight splits take back. All pipelines now, on these rows:
 
 # %%
-from agnews_utils.cleaning.experiments import cleaning_variants, compare
+from agnews_utils.cleaning.experiments import cleaning_variants, compare, verdict
 
 accuracies = {v.name: variant_accuracies(rows, v, splits) for v in cleaning_variants()}
 live = compare(accuracies, fit_rows, valid_rows)
@@ -627,7 +627,7 @@ def intervals_of(table: dict, *groups: str) -> dict:
             for name, row in table.items() if row["group"] in groups and name != row["against"]}
 
 ax = plots.differences(intervals_of(live, "reference", "added to the repairs"),
-                       f"Change against (...), {fit_rows:,} rows to fit on")
+                       f"Change against (...), {fit_rows:,} rows to fit on", verdict)
 
 # %% [markdown]
 # In parentheses stands what each pipeline is compared with. Blue dots help, orange triangles hurt;
@@ -642,10 +642,10 @@ from agnews_utils import runtime
 table = runtime.recorded("cleaning_ablation", "ag_news")["variants"]
 ax = plots.differences(
     intervals_of(table, "reference", "added to raw text", "left out of the repairs"),
-    "Repairs: what each is worth on AG News (recorded)")
+    "Repairs: what each is worth on AG News (recorded)", verdict)
 ax = plots.differences(
     intervals_of(table, "added to the repairs", "left out of the textbook"),
-    "Lossy steps: what each is worth on AG News (recorded)")
+    "Lossy steps: what each is worth on AG News (recorded)", verdict)
 
 # %% [markdown]
 # Look at the upper rows of the first of these two figures. We expected repairs to help. They cost
@@ -790,7 +790,7 @@ def gain_over(reference: str, names: list[str]) -> dict[str, tuple[float, float,
             for size, by_name in scores.items() for name in names}
 
 over_plain = gain_over("plain", list(OPERATIONS))
-ax = plots.differences(over_plain, "Augmentation against the plain rows")
+ax = plots.differences(over_plain, "Augmentation against the plain rows", verdict)
 
 # %% [markdown]
 # A success, it seems, and the fewer the rows the larger. But look at the control: a *copy* of the
@@ -817,7 +817,7 @@ print(f"largest difference of two weights: {largest:.5f}, largest weight: {abs(w
 # %%
 over_copy = gain_over("copy", ["insertion", "swap", "deletion"])
 assert max(abs(mean) for _, mean, _ in over_copy.values()) < 0.05, "a real effect of the changes?"
-ax = plots.differences(over_copy, "Augmentation against mere copies of the rows")
+ax = plots.differences(over_copy, "Augmentation against mere copies of the rows", verdict)
 
 # %% [markdown]
 # On AG News {{ ag_news.augmentation_helps }} of the {{ ag_news.augmentation_compared }} intervals lie

@@ -68,16 +68,10 @@ def augment(
 
     Parameters
     ----------
-    texts, labels
-        The rows.
-    operation
-        One of `OPERATIONS`.
-    copies
-        Changed copies of each row.
-    share
-        Share of the words that an operation touches.
-    seed
-        The same seed makes the same copies.
+    operation : callable
+        One of `OPERATIONS`; it touches `share` of the words, 0 to 1.
+    copies : int
+        Changed copies of each row; the same `seed` makes the same ones.
 
     Returns
     -------
@@ -86,9 +80,13 @@ def augment(
 
     Raises
     ------
+    TypeError
+        If `texts` is one string.
     ValueError
         If the lengths differ, `copies` is negative, or `share` is not between 0 and 1.
     """
+    if isinstance(texts, str):
+        raise TypeError("texts is one string: give a list of texts.")
     if len(texts) != len(labels):
         raise ValueError(f"{len(texts)} texts and {len(labels)} labels: each text needs one label.")
     if copies < 0 or not 0 <= share <= 1:

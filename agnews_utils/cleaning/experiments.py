@@ -1,13 +1,13 @@
 """Chapter cleaning, what it is worth: how good a repair is, and whether it helps a model.
 
-Repairs are held against the truth of News Briefs. Every variant of the pipeline is measured on the
-same splits with the same linear model, so that what is compared is the *difference* on each split.
-See chapter cleaning, "Does it help?".
+Repairs are held against the truth of News Briefs (cleaning, "How good is a repair?"). Pipelines are
+measured on the same splits with the same linear model, so that what is compared is the *difference*
+on each split (cleaning, "Does it help?").
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from html.parser import HTMLParser
@@ -24,7 +24,111 @@ from agnews_utils.cleaning.pipeline import DEFAULT_STEPS, LOSSY_STEPS, Cleaner, 
 from agnews_utils.cleaning.repairs import normalize_whitespace
 from agnews_utils.data.duplicates import near_duplicate_groups
 from agnews_utils.data.splitting import train_valid_split
-from agnews_utils.plots.cleaning import verdict
+
+# -------------------------------------------------------------- repairs against the truth
+
+REPAIRS: dict[str, tuple[set[str], list[str]]] = {
+    "entities": ({"entity_apostrophe", "entity_quote", "entity_dollar"}, ["entities"]),
+    "tags and links": ({"tag", "link"}, ["entities", "tags and links"]),
+    "backslashes": ({"backslash"}, ["backslashes"]),
+    "datelines": ({"dateline", "title_source"}, ["datelines"]),
+    "white space": ({"space"}, ["white space"]),
+}
+"""Name of a repair -> kinds of artifacts in the truth file, steps that should repair them.
+
+Tags come escaped (`&lt;b&gt;`), so their repair takes two steps.
+"""
+
+
+def field_pairs(truth: Sequence[Mapping], kinds: set[str] | None) -> Iterator[tuple[str, str]]:
+    """Yield (dirty, clean) for every title and description in the rows of `read_truth`.
+
+    The dirty text holds artifacts of these `kinds` only (None: of all), and elsewhere the clean
+    text that belongs there. The clean text keeps what a reader would *see* of a link or tag:
+    `INTC.O` of `<A HREF=...>INTC.O</A>`, as Python's own HTML parser decides.
+    """
+    for row in truth:
+        for field in ("title", "description"):
+            clean = dirty = row[f"clean_{field}"]
+            records = [record for record in row["artifacts"] if record["field"] == field]
+            for record in _placed_in_clean_text(records):
+                if kinds is not None and record["kind"] not in kinds:
+                    continue
+                start, end = record["place"], record["place"] + len(record["clean"])
+                dirty = dirty[:start] + record["text"] + dirty[end:]
+                if record["kind"] in ("tag", "link"):
+                    clean = clean[:start] + visible_text(record["text"]) + clean[end:]
+            yield dirty, clean
+
+
+def _placed_in_clean_text(records: list[Mapping]) -> list[dict]:
+    """Add the place of each artifact in the clean text; last one first, so that places hold."""
+    placed, grown = [], 0
+    for record in records:
+        placed.append({**record, "place": record["start"] - grown})
+        grown += len(record["text"]) - len(record["clean"])
+    return placed[::-1]
+
+
+class _TextOnly(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+
+def visible_text(escaped: str) -> str:
+    """Return what a browser shows of a piece of escaped HTML."""
+    parser = _TextOnly()
+    parser.feed(unescape(escaped))
+    parser.close()
+    return "".join(parser.parts)
+
+
+def repair_quality(truth: Sequence[Mapping]) -> pd.DataFrame:
+    """Compute precision and recall of each repair (cleaning, "How good is a repair?").
+
+    The unit is a field, a title or a description. A field that holds dirt of the kind counts as
+    found only if *all* of it was repaired, so that the text equals the clean one; entities to the
+    letter, the others but for white space, which is a repair of its own. Every other field that
+    was changed is a false alarm.
+
+    Returns
+    -------
+    DataFrame
+        One row a repair, and `all steps` for the whole pipeline on the text with all of its dirt.
+        Columns: `dirty` fields, `changed` fields, `repaired` fields, `precision` (repaired /
+        changed), `recall` (repaired / dirty).
+    """
+    steps = {step.name: step for step in DEFAULT_STEPS}
+    rows = {}
+    for name, (kinds, names) in REPAIRS.items():
+        cleaner = Cleaner([steps[step] for step in names])
+        exact = name in ("entities", "white space")
+        rows[name] = _count(field_pairs(truth, kinds), cleaner, exact)
+    rows["all steps"] = _count(field_pairs(truth, None), Cleaner(), exact=False)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["dirty", "changed", "repaired"])
+    table["precision"] = table["repaired"] / table["changed"]
+    table["recall"] = table["repaired"] / table["dirty"]
+    return table.rename_axis("repair")
+
+
+def _count(pairs: Iterable[tuple[str, str]], cleaner: Cleaner, exact: bool) -> list[int]:
+    """Return how many fields were dirty, were changed, and were repaired."""
+    dirty_fields = changed_fields = repaired_fields = 0
+    for dirty, clean in pairs:
+        cleaned = cleaner(dirty)
+        if not exact:
+            dirty, clean, cleaned = map(normalize_whitespace, (dirty, clean, cleaned))
+        dirty_fields += dirty != clean
+        changed_fields += cleaned != dirty
+        repaired_fields += dirty != clean and cleaned == clean
+    return [dirty_fields, changed_fields, repaired_fields]
+
+
+# -------------------------------------------------------------- pipelines on the same splits
 
 RAW, REPAIRED, TEXTBOOK = "raw text", "all repairs", "textbook"
 _TEXTBOOK_STEPS = ("lower case", "punctuation", "numbers", "stop words", "stemming")
@@ -76,16 +180,14 @@ def repeated_splits(
 
     Parameters
     ----------
-    frame
+    frame : DataFrame
         News rows.
-    splits
-        How many.
-    fit_rows
+    splits : int
+        How many; the first has the seed `seed`, the next one the next number.
+    fit_rows : int
         At most so many rows to fit on, drawn from those that are left.
-    valid_fraction
+    valid_fraction : float
         Share of the rows to validate on.
-    seed
-        The first split's seed; the next one has the next number.
 
     Returns
     -------
@@ -158,6 +260,18 @@ def paired_interval(
     return mean - half, mean, mean + half
 
 
+def verdict(low: float, high: float, margin: float = 0.003) -> str:
+    """Say what the interval of a difference shows (cleaning, "Does it help?").
+
+    "helps" or "hurts" if it lies on one side of zero; "no difference" if it holds zero and stays
+    within `margin` of it; else "undecided": the difference may be large, but was not measured well
+    enough to tell its sign.
+    """
+    if low > 0 or high < 0:
+        return "helps" if low > 0 else "hurts"
+    return "no difference" if -margin < low and high < margin else "undecided"
+
+
 def compare(
     accuracies: dict[str, list[float]], fit_rows: int, valid_rows: int
 ) -> dict[str, dict[str, object]]:
@@ -183,116 +297,3 @@ def compare(
             **{"low": low, "mean": mean, "high": high, "verdict": verdict(low, high)},
         }
     return table
-
-
-# ------------------------------------------------ repairs against the truth of News Briefs
-
-
-REPAIRS: dict[str, tuple[set[str], list[str]]] = {
-    "entities": ({"entity_apostrophe", "entity_quote", "entity_dollar"}, ["entities"]),
-    "tags and links": ({"tag", "link"}, ["entities", "tags and links"]),
-    "backslashes": ({"backslash"}, ["backslashes"]),
-    "datelines": ({"dateline", "title_source"}, ["datelines"]),
-    "white space": ({"space"}, ["white space"]),
-}
-"""Name of a repair -> kinds of artifacts in the truth file, steps that should repair them.
-
-Tags come escaped (`&lt;b&gt;`), so their repair takes two steps.
-"""
-
-
-def field_pairs(truth: Sequence[Mapping], kinds: set[str] | None) -> Iterator[tuple[str, str]]:
-    """Yield (dirty, clean) for every title and description, with only some kinds of dirt in it.
-
-    Parameters
-    ----------
-    truth
-        Rows of `read_truth`.
-    kinds
-        Kinds of artifacts that the dirty text shall hold; the others are replaced by the clean
-        text that belongs there. None: all kinds.
-
-    Notes
-    -----
-    The clean text keeps what a reader would *see* of a link or tag: `INTC.O` of
-    `<A HREF=...>INTC.O</A>`. Python's own HTML parser decides what that is.
-    """
-    for row in truth:
-        for field in ("title", "description"):
-            clean = dirty = row[f"clean_{field}"]
-            records = [record for record in row["artifacts"] if record["field"] == field]
-            for record in _placed_in_clean_text(records):
-                start, end = record["place"], record["place"] + len(record["clean"])
-                wanted = kinds is None or record["kind"] in kinds
-                dirty = (
-                    dirty[:start] + (record["text"] if wanted else record["clean"]) + dirty[end:]
-                )
-                if wanted and record["kind"] in ("tag", "link"):
-                    clean = clean[:start] + visible_text(record["text"]) + clean[end:]
-            yield dirty, clean
-
-
-def _placed_in_clean_text(records: list[Mapping]) -> list[dict]:
-    """Add the place of each artifact in the clean text; last one first, so that places hold."""
-    placed, grown = [], 0
-    for record in records:
-        placed.append({**record, "place": record["start"] - grown})
-        grown += len(record["text"]) - len(record["clean"])
-    return placed[::-1]
-
-
-class _TextOnly(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[str] = []
-
-    def handle_data(self, data: str) -> None:
-        self.parts.append(data)
-
-
-def visible_text(escaped: str) -> str:
-    """Return what a browser shows of a piece of escaped HTML."""
-    parser = _TextOnly()
-    parser.feed(unescape(escaped))
-    parser.close()
-    return "".join(parser.parts)
-
-
-def repair_quality(truth: Sequence[Mapping]) -> pd.DataFrame:
-    """Compute precision and recall of each repair (cleaning, "How good is a repair?").
-
-    The unit is a field, a title or a description. A field that holds dirt of the kind counts as
-    found only if *all* of it was repaired, so that the text equals the clean one; entities to the
-    letter, the others but for white space, which is a repair of its own. Every other field that
-    was changed is a false alarm.
-
-    Returns
-    -------
-    DataFrame
-        One row a repair, and `all steps` for the whole pipeline on the text with all of its dirt.
-        Columns: `dirty` fields, `changed` fields, `repaired` fields, `precision` (repaired /
-        changed), `recall` (repaired / dirty).
-    """
-    steps = {step.name: step for step in DEFAULT_STEPS}
-    rows = {}
-    for name, (kinds, names) in REPAIRS.items():
-        cleaner = Cleaner([steps[step] for step in names])
-        exact = name in ("entities", "white space")
-        rows[name] = _count(field_pairs(truth, kinds), cleaner, exact)
-    rows["all steps"] = _count(field_pairs(truth, None), Cleaner(), exact=False)
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["dirty", "changed", "repaired"])
-    table["precision"] = table["repaired"] / table["changed"]
-    table["recall"] = table["repaired"] / table["dirty"]
-    return table.rename_axis("repair")
-
-
-def _count(pairs: Iterator[tuple[str, str]], cleaner: Cleaner, exact: bool) -> list[int]:
-    dirty_fields = changed_fields = repaired_fields = 0
-    for dirty, clean in pairs:
-        cleaned = cleaner(dirty)
-        if not exact:
-            dirty, clean, cleaned = map(normalize_whitespace, (dirty, clean, cleaned))
-        dirty_fields += dirty != clean
-        changed_fields += cleaned != dirty
-        repaired_fields += dirty != clean and cleaned == clean
-    return [dirty_fields, changed_fields, repaired_fields]

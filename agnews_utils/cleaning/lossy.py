@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nltk.stem import PorterStemmer
 
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -16,10 +20,7 @@ _NOT_ASCII_WORD = re.compile(r"[^A-Za-z0-9\s]")
 
 
 def lower_case(text: str) -> str:
-    """Make all letters small (cleaning, "Case, punctuation, numbers").
-
-    `US` and `us` become one word. Applied twice it changes nothing.
-    """
+    """Make all letters small: `US` and `us` become one (cleaning, "Case, punctuation, numbers")."""
     return text.lower()
 
 
@@ -67,17 +68,10 @@ def remove_stop_words(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def stop_words() -> tuple[frozenset[str], str]:
-    """Return a list of English stop words, and where it comes from (cleaning, "Stop words").
+    """Return English stop words in lower case, and their source (cleaning, "Stop words").
 
-    Nothing is downloaded. NLTK's list is used if its data set is on this machine (`NLTK_DATA`
-    names the folder); else spaCy's, which comes with the library.
-
-    Returns
-    -------
-    words : frozenset of str
-        In lower case.
-    source : str
-        `"NLTK"` or `"spaCy"`.
+    Nothing is downloaded. The source is "NLTK" if its data set is on this machine (`NLTK_DATA`
+    names the folder); else "spaCy", whose list comes with the library.
     """
     from nltk.corpus import stopwords
 
@@ -114,7 +108,7 @@ def _stem(word: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _porter():
+def _porter() -> PorterStemmer:
     from nltk.stem import PorterStemmer
 
     return PorterStemmer()

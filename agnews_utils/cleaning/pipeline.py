@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 
@@ -28,6 +29,9 @@ from agnews_utils.cleaning.repairs import (
     repair_entities,
 )
 from agnews_utils.data.exploration import require_columns
+
+
+TextOrColumn = TypeVar("TextOrColumn", str, pd.Series)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Cleaner:
         """Names of the steps, in order."""
         return [step.name for step in self.steps]
 
-    def __call__(self, texts: str | pd.Series) -> str | pd.Series:
+    def __call__(self, texts: TextOrColumn) -> TextOrColumn:
         """Clean one text, or a column of texts (the index is kept).
 
         Raises
@@ -97,17 +101,17 @@ class Cleaner:
             If it is, or holds, something that is no text; the message names the row.
         """
         if isinstance(texts, str):
-            return self._clean(texts)
+            return self._clean([texts])[0]
         if not isinstance(texts, pd.Series):
             kind = type(texts).__name__
             raise TypeError(f"a Cleaner cleans a str or a pandas Series of them, not a {kind}.")
-        cleaned = [self._clean(text) for text in _checked(texts)]
+        cleaned = self._clean(_checked(texts))
         return pd.Series(cleaned, index=texts.index, name=texts.name, dtype=texts.dtype)
 
-    def _clean(self, text: str) -> str:
+    def _clean(self, texts: list[str]) -> list[str]:
         for step in self.steps:
-            text = step.function(text)
-        return text
+            texts = [step.function(text) for text in texts]
+        return texts
 
     def without(self, name: str) -> Cleaner:
         """Return the pipeline without one of its steps.
@@ -131,11 +135,11 @@ class Cleaner:
         Returns
         -------
         DataFrame
-            One row a step, indexed by its name, with the columns `changed` (documents that the
-            step changed, after the steps before it), `percent`, `before`, `after` (the first
-            change, with some context; empty without a change) and `why`.
+            One row a step, indexed by its name: `changed` (texts that the step changed, after the
+            steps before it), `percent`, `before` and `after` (the first change, with some context;
+            empty without a change), `why`.
         """
-        current = list(_checked(texts))
+        current = _checked(texts)
         rows = []
         for step in self.steps:
             cleaned = [step.function(text) for text in current]
@@ -173,23 +177,16 @@ def clean_frame(frame: pd.DataFrame, cleaner: Cleaner | None = None) -> pd.DataF
     Apart, because a dateline is known by its place at the start of the description, and an agency
     by its place at the end of the title.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        News rows with the columns `title` and `description`, as `read_news_csv` gives them.
-        Missing values count as "".
-    cleaner : Cleaner, optional
-        Default: the repairs in `DEFAULT_STEPS`.
-
     Returns
     -------
     DataFrame
-        A copy with `title`, `description` and `text` cleaned; all else is as it was.
+        A copy with `title`, `description` and `text` cleaned, all else as it was; a missing value
+        counts as "".
 
     Raises
     ------
     ValueError
-        If a column is missing.
+        If the column `title` or `description` is missing.
     """
     require_columns(frame, "title", "description")
     cleaner = Cleaner() if cleaner is None else cleaner

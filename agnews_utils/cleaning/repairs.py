@@ -2,7 +2,7 @@
 
 Every one is safe on *any* text: it never raises, never makes a text longer than twice its length,
 takes time linear in its length, and changes nothing when it is applied a second time. In the order
-of `cleaning.DEFAULT_STEPS` they keep these promises together too. Imported through `cleaning`.
+of `DEFAULT_STEPS` they keep these promises together too.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _close_entity(written: list[str], following: str) -> None:
     while True:
         match = _ENTITY_END.search("".join(written[-_LONGEST_ENTITY:]))
         value = _decode(match[1] == "&", match[2]) if match else None
-        if value is None or (following and _joins_its_neighbor(following)):
+        if match is None or value is None or (following and _joins_its_neighbor(following)):
             written.append(";")
             return
         del written[len(written) - len(match[0]) :]

@@ -5,14 +5,14 @@ Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes
 
-# Color and marker both tell the verdict, so that neither has to be seen to read the figure.
+# Color and marker both tell the verdict, so that either of them is enough to read the figure.
 VERDICTS = {
     "helps": (CLASS_COLORS["World"], "o"),
     "hurts": ("#D55E00", "v"),
@@ -21,21 +21,10 @@ VERDICTS = {
 }
 
 
-def verdict(low: float, high: float, margin: float = 0.003) -> str:
-    """Say what the interval of a difference shows (cleaning, "Does it help?").
-
-    "helps" or "hurts" if it lies on one side of zero; "no difference" if it holds zero and stays
-    within `margin` of it; else "undecided": the difference may be large, but was not measured well
-    enough to tell its sign.
-    """
-    if low > 0 or high < 0:
-        return "helps" if low > 0 else "hurts"
-    return "no difference" if -margin < low and high < margin else "undecided"
-
-
 def differences(
     intervals: Mapping[str, tuple[float, float, float]],
     title: str,
+    verdict: Callable[[float, float], str],
     x: str = "change in accuracy (percentage points)",
     ax: Axes | None = None,
 ) -> Axes:
@@ -45,10 +34,8 @@ def differences(
     ----------
     intervals
         Label -> (low, mean, high), as shares; they are drawn in percentage points.
-    title, x
-        Texts of title and horizontal axis.
-    ax
-        Axes to draw on; a new figure without it.
+    verdict
+        What (low, high) shows, one of `VERDICTS`: it decides color and marker.
     """
     ax = new_axes(ax, height=1.3 + 0.3 * len(intervals))
     ax.axvline(0, color="black", linewidth=0.8)

@@ -161,6 +161,7 @@ def run_over_time(
 
 
 def _choose(condition: Tensor, new: State, old: State) -> State:
-    if isinstance(new, tuple):
-        return tuple(torch.where(condition, a, b) for a, b in zip(new, old, strict=True))
-    return torch.where(condition, new, old)
+    if isinstance(new, Tensor) and isinstance(old, Tensor):
+        return torch.where(condition, new, old)
+    hidden, cell = (torch.where(condition, a, b) for a, b in zip(new, old, strict=True))
+    return hidden, cell

@@ -12,7 +12,6 @@ from agnews_utils.vocabulary.batching import (
     pad_batch,
     padding_share,
 )
-from agnews_utils.vocabulary.bulk_encoding import build_and_encode
 from agnews_utils.vocabulary.vocab import (
     Vocab,
     build_vocab,
@@ -29,7 +28,6 @@ __all__ = [
     "LengthBucketSampler",
     "NewsDataset",
     "Vocab",
-    "build_and_encode",
     "build_vocab",
     "collate",
     "coverage",
