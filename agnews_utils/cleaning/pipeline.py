@@ -30,7 +30,6 @@ from agnews_utils.cleaning.repairs import (
 )
 from agnews_utils.data.exploration import require_columns
 
-
 TextOrColumn = TypeVar("TextOrColumn", str, pd.Series)
 
 
