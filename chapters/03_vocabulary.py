@@ -707,21 +707,22 @@ for batch in DataLoader(HandDataset(), batch_size=2, collate_fn=hand_collate):
 # The second batch has one text and is as wide as that text needs. The package's `NewsDataset` and
 # `collate` give the same batches.
 #
-# ### All at once
+# ### All texts
 #
-# For many texts the package also has one function that walks the whole way: it cuts and looks up each
-# different piece between white space only once, and puts the texts together from the results. The ids
-# are the same, and from AG News' cleaned texts it gets there
-# {{ results.bench_text_path.ag_news.torchtext_texts_ratio | fixed(1) }} times as fast as torchtext
-# (`make bench` measures it).
+# `tokenize_all` and `encode` are made for many texts: within a call they cut each different chunk
+# between white space only once, and remember its tokens. So from AG News' cleaned texts the package
+# gets to the ids {{ results.bench_text_path.ag_news.torchtext_texts_ratio | fixed(1) }} times as fast as
+# torchtext (`make bench` measures it). The tokens and ids are those of one text after the other.
 
 # %%
-from agnews_utils.vocabulary import build_and_encode, collate, NewsDataset
+from agnews_utils.vocabulary import collate, NewsDataset
+
 (ours,) = DataLoader(HandDataset(), batch_size=3, collate_fn=hand_collate)
 (theirs,) = DataLoader(NewsDataset(sequences, [0, 1, 0]), batch_size=3, collate_fn=collate)
 assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-at_once, (fit_ids, valid_ids) = build_and_encode(fit_texts, valid_texts, min_freq=2)
-assert at_once == vocab and fit_ids == encode(fit_tokens, vocab)
+
+fit_ids = encode(fit_texts, vocab)
+assert fit_ids == encode(fit_tokens, vocab) == [vocab(tokenize(text)) for text in fit_texts]
 fit_data = NewsDataset(fit_ids, fit_rows["label"])
 
 # %% [markdown]

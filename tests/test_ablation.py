@@ -4,7 +4,6 @@ import json
 import random
 from collections import Counter
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from helpers import ROOT
@@ -32,12 +31,12 @@ from agnews_utils.cleaning.experiments import (
     split_accuracy,
     term_counts,
     variant_accuracies,
+    verdict,
 )
 from agnews_utils.cleaning.pipeline import Cleaner
 from agnews_utils.data.duplicates import near_duplicate_pairs
 from agnews_utils.data.loading import read_news_csv
 from agnews_utils.plots import cleaning as plots_cleaning
-from agnews_utils.plots.cleaning import verdict
 from agnews_utils.runtime import recorded
 from benchmarks import cleaning_ablation
 
@@ -199,6 +198,8 @@ def test_augment_adds_copies_with_their_labels():
 def test_augment_refuses_what_makes_no_sense():
     with pytest.raises(ValueError, match="2 texts and 1 labels"):
         augment(["a", "b"], [0], OPERATIONS["copy"])
+    with pytest.raises(TypeError, match="one string"):
+        augment("ab", [0, 1], OPERATIONS["copy"])
     with pytest.raises(ValueError, match=r"share 1\.5"):
         augment(["a"], [0], OPERATIONS["copy"], share=1.5)
 
@@ -206,13 +207,14 @@ def test_augment_refuses_what_makes_no_sense():
 # ------------------------------------------------------------------------------- figures
 
 
+@pytest.mark.usefixtures("course_style")
 def test_the_figure_of_differences_shows_means_and_verdicts():
     intervals = {
         "good": (0.01, 0.02, 0.03),
         "bad": (-0.03, -0.02, -0.01),
         "none": (-0.001, 0, 0.001),
     }
-    ax = plots_cleaning.differences(intervals, "A title")
+    ax = plots_cleaning.differences(intervals, "A title", verdict)
     assert "A title" in (ax.get_title(), ax.get_title(loc="left"))
     assert ax.get_xlabel() == "change in accuracy (percentage points)"
     assert [label.get_text() for label in ax.get_yticklabels()] == list(intervals)
@@ -220,16 +222,16 @@ def test_the_figure_of_differences_shows_means_and_verdicts():
     assert [line.get_xdata()[0] for line in markers] == pytest.approx([2, -2, 0])
     assert [line.get_marker() for line in markers] == ["o", "v", "s"]
     assert len({line.get_color() for line in markers}) == 3
-    plt.close("all")
 
 
+@pytest.mark.usefixtures("course_style")
 def test_the_figure_of_candidates_draws_the_formula():
     ax = plots_cleaning.candidate_curves({"32 x 4": (32, 4)}, 0.5, "A title")
     x, y = ax.lines[0].get_data()
     assert y[np.argmin(abs(x - 0.5))] == pytest.approx(1 - (1 - 0.5**4) ** 32)
     assert ax.get_xlabel().startswith("Jaccard similarity")
-    plt.close("all")
 
 
-def test_figures_and_verdicts_agree():
-    assert set(plots_cleaning.VERDICTS) == {"helps", "hurts", "no difference", "undecided"}
+@given(st.floats(-1, 1), st.floats(0, 1))
+def test_the_figure_has_a_color_for_every_verdict(low: float, width: float):
+    assert verdict(low, low + width) in plots_cleaning.VERDICTS

@@ -1,14 +1,14 @@
 """The cleaning steps: what they repair, what they leave alone, and that no text harms them."""
 
 import html
+import re
 import subprocess
 import sys
-import time
 import unicodedata
 
 import pandas as pd
 import pytest
-from helpers import ROOT, full_data_folder
+from helpers import ROOT, assert_linear, full_data_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +47,7 @@ ANY_TEXT = st.one_of(
 
 
 @pytest.mark.parametrize("step", ALL_STEPS, ids=lambda step: step.name)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=ANY_TEXT)
 def test_a_step_changes_nothing_the_second_time_and_never_doubles_a_text(step: Step, text: str):
     once = step.function(text)
@@ -55,7 +55,7 @@ def test_a_step_changes_nothing_the_second_time_and_never_doubles_a_text(step: S
     assert step.function(once) == once
 
 
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=2500)
 @given(text=ANY_TEXT)
 def test_the_pipeline_changes_nothing_the_second_time_and_never_doubles_a_text(text: str):
     cleaner = Cleaner()
@@ -76,7 +76,6 @@ def test_every_single_character_is_safe():
             assert len(cleaner(entity)) <= len(entity)
 
 
-MEGABYTE = 1_000_000
 UNITS = [
     *("<", "&", "#", "(", "\\", " ", ";", "-", "'", ")", "A", "1", ">", "\n", "&#59", "<a ", "<b>"),
     *("<b", "</", "<a>", "&lt;", "lt;", "amp;", "#39;", "&#59;", "(AP)", "(A", "(AP) (", "AP - "),
@@ -86,16 +85,13 @@ UNITS = [
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_megabyte_on_one_line_takes_less_than_a_second(unit: str):
-    cleaner = Cleaner()
-    text = (unit * (MEGABYTE // len(unit) + 1))[:MEGABYTE]
-    started = time.process_time()
-    cleaner(text)
-    seconds = time.process_time() - started
-    # Linear needs well under one second, a quadratic step minutes; pieces that each have to be
-    # repaired get more time, so that a busy machine does not fail them.
-    limit = 1 if len(unit) == 1 else 4
-    assert seconds < limit, f"{unit!r} repeated takes {seconds:.1f} CPU seconds"
+def test_the_pipeline_takes_linear_time(unit: str):
+    assert_linear(Cleaner(), lambda length: (unit * (length // len(unit) + 1))[:length])
+
+
+def test_a_step_that_is_not_linear_would_be_noticed():
+    with pytest.raises(pytest.fail.Exception, match="8 times the text takes"):
+        assert_linear(lambda text: re.sub("<[^>]*>", "", text), lambda n: "<" * n, length=1_000)
 
 
 # ------------------------------------------------------------------------------- entities
@@ -314,6 +310,8 @@ def test_a_column_keeps_its_index_and_names_the_row_of_a_missing_text():
         Cleaner()(["a"])
     with pytest.raises(TypeError, match="one string"):
         Cleaner().report("a")
+    with pytest.raises(TypeError, match="row 1 holds None"):
+        Cleaner().report(["a", None])
 
 
 def test_the_report_counts_each_step_on_what_the_steps_before_left():
@@ -395,12 +393,8 @@ def test_the_measure_sees_what_a_bad_step_misses(monkeypatch):
     assert quality.loc["entities", "precision"] < 1
 
 
-def test_ag_news_is_cleaned_in_seconds_and_stays_clean():
-    frame = read_news_csv(full_data_folder() / "test.csv")
-    started = time.process_time()
-    cleaned = clean_frame(frame)
-    seconds = time.process_time() - started
-    assert seconds < 2, f"{len(frame):,} rows took {seconds:.1f} CPU seconds"
+def test_ag_news_is_cleaned_and_stays_clean():
+    cleaned = clean_frame(read_news_csv(full_data_folder() / "test.csv"))
     again = clean_frame(cleaned)
     assert (again["description"] == cleaned["description"]).all()
     for pattern in ("#39;", "&lt;", r"\\", "href", r"^AP - "):

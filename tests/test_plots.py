@@ -7,14 +7,7 @@ import pytest
 
 from agnews_utils import plots
 
-mpl.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    plots.use_course_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_style")
 
 
 def texts(ax):

@@ -1,23 +1,13 @@
 """Figures of chapter bert: what was drawn, not how it looks."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from matplotlib.collections import LineCollection, PolyCollection
 
-from agnews_utils import plots
 from agnews_utils.plots import bert as plots_bert
 
-mpl.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    plots.use_course_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_style")
 
 
 def title_of(ax) -> str:

@@ -1,6 +1,5 @@
 """Figures of chapter evaluation: what was drawn, not how it looks."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,14 +8,7 @@ import pytest
 from agnews_utils import evaluation, plots
 from agnews_utils.plots import evaluation as draw
 
-mpl.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    plots.use_course_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_style")
 
 
 def texts(ax):

@@ -1,22 +1,12 @@
 """Figures of chapter rnn: what was drawn, not how it looks."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from agnews_utils import plots
 from agnews_utils.plots import training as draw
 from agnews_utils.training.history import EPOCH_COLUMNS, History
 
-mpl.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    plots.use_course_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_style")
 
 
 def test_lines_draw_every_series_with_its_name():

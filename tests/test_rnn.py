@@ -73,7 +73,7 @@ def test_the_pencil_example():
 
 
 @KINDS
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(shape=shapes())
 def test_steps_equal_torch_forward_and_gradient(kind, shape):
     lengths, size, hidden, seed = shape
@@ -130,7 +130,7 @@ def torch_twin(model, kind, hidden, size):
 
 
 @KINDS
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(shape=shapes(), layers=st.integers(1, 3))
 def test_two_directions_equal_torchs_packed_network(kind, shape, layers):
     lengths, size, hidden, seed = shape
@@ -273,7 +273,7 @@ def test_a_copied_model_is_independent():
 # ------------------------------------------------------------------------------- the parts
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shape=shapes())
 def test_reversing_by_hand_and_twice(shape):
     lengths, size, _, seed = shape
@@ -285,7 +285,7 @@ def test_reversing_by_hand_and_twice(shape):
     assert torch.equal(reverse_texts(turned, sizes), values)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(shape=shapes())
 def test_pooling_by_hand(shape):
     lengths, size, _, seed = shape

@@ -1,6 +1,8 @@
-"""Figures of the course. Every helper takes an optional `ax` and returns the Axes that it drew on.
+"""Figures of the course.
 
-So a notebook can change what was drawn, and a test can read titles, labels and data from it.
+Every helper takes an optional `ax` to draw on (without it there is a new figure) and returns the
+Axes that it drew on, so that a notebook can change what was drawn, and a test can read titles,
+labels and data from it. `title` states the finding; `x` and `y` are labels with their units.
 """
 
 from agnews_utils.plots.bert import (

@@ -1,6 +1,6 @@
 """Figures of chapter bert: attention, pre-training, learning rates, accuracy by number of rows.
 
-Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
+What the helpers have in common stands in `agnews_utils.plots`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from agnews_utils.plots.style import GREY, label_axes, new_axes
+from agnews_utils.plots.style import GREY, label_axes, new_axes, panels
 
 _BLUE, _ORANGE, _GREEN, _RED = (sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3))
 _PURPLE = sns.color_palette("colorblind")[4]
@@ -45,13 +44,9 @@ def attention_map(
     Parameters
     ----------
     pieces
-        The pieces of a text, shape ``(length,)``.
+        The pieces of a text, shape `(length,)`.
     weights
-        Attention weights of one head, shape ``(length, length)``; rows are the queries.
-    title
-        Text of the title.
-    ax
-        Axes to draw on; a new figure without it.
+        Attention weights of one head, shape `(length, length)`; rows are the queries.
 
     Raises
     ------
@@ -86,13 +81,9 @@ def loss_and_levels(
     Parameters
     ----------
     x, loss
-        Shape ``(points,)``.
+        Shape `(points,)`.
     levels
         Name -> loss: horizontal lines to compare with, such as the logarithm of the vocabulary.
-    title, x_label
-        Texts of title and horizontal axis.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax)
     ax.plot(x, loss, color=_BLUE, linewidth=1.8, label="the network")
@@ -118,7 +109,7 @@ def pretraining_log(rounds: Sequence[Mapping[str, Any]], pieces: int, title: str
     -------
     Array of two Axes.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10.0, 3.8))
+    axes = panels(2, title, width=10.0, height=3.8)
     tokens = [entry["tokens"] / 1e6 for entry in rounds]
     losses = [entry["valid_masking_loss"] for entry in rounds]
     levels = {f"guessing evenly, ln {pieces:,}": float(np.log(pieces))}
@@ -137,7 +128,6 @@ def pretraining_log(rounds: Sequence[Mapping[str, Any]], pieces: int, title: str
     axes[1].set_ylim(bottom=0)
     axes[1].legend()
     label_axes(axes[1], "Right answers", "tokens read (million)", "right (%)")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return axes
 
 
@@ -152,31 +142,20 @@ def accuracy_by_rows(
     Parameters
     ----------
     points
-        Each with ``model`` (a name of `MODELS`), ``rows``, and ``mean``, ``low`` and ``high`` as
+        Each with `model` (a name of `MODELS`), `rows`, and `mean`, `low` and `high` as
         shares from 0 to 1.
-    title, y
-        Texts of title and vertical axis.
-    ax
-        Axes to draw on; a new figure without it.
 
     Raises
     ------
     ValueError
         If a model is not in `MODELS`.
     """
-    unknown = sorted({point["model"] for point in points} - set(MODELS))
-    if unknown:
-        raise ValueError(f"unknown model {unknown[0]!r}: expected one of {', '.join(MODELS)}")
+    found = _in_percent(points, "model", MODELS, "rows", ("mean", "low", "high"))
     ax = new_axes(ax, height=4.6)
-    for model, (label, color, style) in MODELS.items():
-        own = sorted((p for p in points if p["model"] == model), key=lambda point: point["rows"])
-        if own:
-            rows = [point["rows"] for point in own]
-            mean, low, high = (
-                [100 * point[name] for point in own] for name in ("mean", "low", "high")
-            )
-            ax.plot(rows, mean, linestyle=style, color=color, marker="o", markersize=4, label=label)
-            ax.fill_between(rows, low, high, color=color, alpha=0.18, linewidth=0)
+    for model, (rows, mean, low, high) in found.items():
+        label, color, style = MODELS[model]
+        ax.plot(rows, mean, linestyle=style, color=color, marker="o", markersize=4, label=label)
+        ax.fill_between(rows, low, high, color=color, alpha=0.18, linewidth=0)
     every = sorted({point["rows"] for point in points})
     ax.set_xscale("log")
     ax.set_xticks(every, [f"{rows:,}" for rows in every])
@@ -193,34 +172,44 @@ def accuracy_by_learning_rate(
     Parameters
     ----------
     cells
-        Each with ``strategy`` (a name of `STRATEGIES`), ``learning_rate``, and
-        ``valid_accuracy``, ``low`` and ``high`` as shares from 0 to 1.
-    title
-        Text of the title.
-    ax
-        Axes to draw on; a new figure without it.
+        Each with `strategy` (a name of `STRATEGIES`), `learning_rate`, and
+        `valid_accuracy`, `low` and `high` as shares from 0 to 1.
 
     Raises
     ------
     ValueError
         If a strategy is not in `STRATEGIES`.
     """
-    unknown = sorted({cell["strategy"] for cell in cells} - set(STRATEGIES))
-    if unknown:
-        raise ValueError(f"unknown strategy {unknown[0]!r}: expected one of {[*STRATEGIES]}")
+    columns = ("valid_accuracy", "low", "high")
+    found = _in_percent(cells, "strategy", STRATEGIES, "learning_rate", columns)
     ax = new_axes(ax, height=4.6)
-    for strategy, (color, marker) in STRATEGIES.items():
-        own = sorted(
-            (cell for cell in cells if cell["strategy"] == strategy),
-            key=lambda cell: cell["learning_rate"],
-        )
-        if own:
-            rates = [cell["learning_rate"] for cell in own]
-            middle = np.array([100 * cell["valid_accuracy"] for cell in own])
-            low, high = (np.array([100 * cell[name] for cell in own]) for name in ("low", "high"))
-            errors = np.clip([middle - low, high - middle], 0, None)
-            ax.errorbar(rates, middle, errors, color=color, marker=marker, capsize=3,
-                        linewidth=1.6, label=strategy)  # fmt: skip
+    for strategy, (rates, middle, low, high) in found.items():
+        color, marker = STRATEGIES[strategy]
+        errors = np.clip([middle - low, high - middle], 0, None)
+        ax.errorbar(rates, middle, errors, color=color, marker=marker, capsize=3,
+                    linewidth=1.6, label=strategy)  # fmt: skip
     ax.set_xscale("log")
     ax.legend(title="what is trained")
     return label_axes(ax, title, "learning rate (logarithmic)", "validation accuracy (%)")
+
+
+def _in_percent(
+    points: Sequence[Mapping[str, Any]],
+    key: str,
+    known: Mapping[str, Any],
+    x: str,
+    columns: Sequence[str],
+) -> dict[str, list[np.ndarray]]:
+    """Return the values of `x` and the `columns` in percent, sorted by x, for each name at `key`.
+
+    The names come in the order of `known`; another name is a ValueError.
+    """
+    if unknown := sorted({point[key] for point in points} - set(known)):
+        raise ValueError(f"unknown {key} {unknown[0]!r}: expected one of {', '.join(known)}")
+    found = {}
+    for name in known:
+        own = sorted((point for point in points if point[key] == name), key=lambda p: p[x])
+        if own:
+            percent = [100 * np.array([point[column] for point in own]) for column in columns]
+            found[name] = [np.array([point[x] for point in own]), *percent]
+    return found

@@ -1,6 +1,6 @@
 """Figures of chapter cleaning: differences with their intervals, and how MinHash finds its pairs.
 
-Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
+What the helpers have in common stands in `agnews_utils.plots`.
 """
 
 from __future__ import annotations
@@ -65,10 +65,6 @@ def candidate_curves(
         Label -> (bands, rows in a band).
     threshold
         Similarity from which a pair is wanted; marked by a line.
-    title
-        Title.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, height=3.4)
     similarity = np.linspace(0, 1, 201)

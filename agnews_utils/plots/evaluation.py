@@ -1,6 +1,6 @@
 """Figures of evaluation: counts as heat maps, curves of a class, calibration, who beats whom, cost.
 
-Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
+What the helpers have in common stands in `agnews_utils.plots`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,8 @@ def confusion_map(
     ----------
     counts
         Shape `(classes, classes)`, true classes in rows.
-    title
-        Text of the title.
     names
         Names of the classes.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, width=5.6, height=4.4)
     counts = np.asarray(counts)
@@ -70,12 +66,8 @@ def class_curves(
     ----------
     curves
         Class name, or a name that starts with it -> (horizontal values, vertical values).
-    title, x, y
-        Texts of title and axes.
     diagonal
         Draw the line from (0, 0) to (1, 1), where guessing leads.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, width=5.6, height=4.4)
     for name, (across, up) in curves.items():
@@ -96,10 +88,6 @@ def reliability_diagram(
     ----------
     tables
         Name of the line -> what `reliability_bins` returned.
-    title
-        Text of the title.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, width=5.6, height=4.4)
     ax.plot([0, 100], [0, 100], color=GREY, linestyle=":", label="as sure as right")
@@ -128,14 +116,10 @@ def win_map(
         What `compare_all` returned.
     names
         Models in the order of rows and columns.
-    title
-        Text of the title.
     level
         A difference counts if its corrected p-value is below.
     labels
         Model -> name in the figure.
-    ax
-        Axes to draw on; a new figure without it.
     """
     size = 2.6 + 0.62 * len(names)
     ax = new_axes(ax, width=size + 1.4, height=0.78 * size)
@@ -187,10 +171,6 @@ def cost_map(
         Model -> number; costs are above 0, their axis is logarithmic.
     front
         The models that no other beats in both.
-    title, x, y
-        Texts of title and axes.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, height=4.4)
     names = sorted(costs, key=lambda name: (costs[name], -scores[name]))

@@ -42,8 +42,15 @@ def use_course_style() -> None:
 
 
 def new_axes(ax: Axes | None = None, width: float = 8.0, height: float = 4.0) -> Axes:
-    """Return ``ax``, or the Axes of a new figure of ``width`` by ``height`` inches."""
+    """Return `ax`, or the Axes of a new figure of `width` by `height` inches."""
     return ax if ax is not None else plt.subplots(figsize=(width, height))[1]
+
+
+def panels(count: int, title: str, width: float, height: float, sharey: bool = False) -> np.ndarray:
+    """Return the Axes of `count` panels side by side: a figure of `width` by `height` inches."""
+    figure, axes = plt.subplots(1, count, figsize=(width, height), sharey=sharey, squeeze=False)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return axes[0]
 
 
 def label_axes(ax: Axes, title: str, x: str, y: str) -> Axes:
@@ -69,14 +76,10 @@ def bars(
     ----------
     values
         Label of the bar -> length.
-    title, x, y
-        Texts of title and axes.
     colors
         One color for all bars, or label -> color (missing labels are grey).
     number_format
         How the value at the end of a bar is written.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, height=0.9 + 0.36 * len(values))
     labels = list(values)
@@ -102,15 +105,11 @@ def length_histograms(
     Parameters
     ----------
     lengths
-        Number of words of each document, shape ``(documents,)``.
+        Number of words of each document, shape `(documents,)`.
     classes
-        Class name of each document, shape ``(documents,)``.
-    title, x
-        Texts of title and horizontal axis.
+        Class name of each document, shape `(documents,)`.
     longest
         The horizontal axis ends here; longer documents are counted in the last bin.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax)
     clipped = np.minimum(np.asarray(lengths), longest)
@@ -137,7 +136,7 @@ def scatter_by_class(
     y: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw documents as dots, shape ``(documents, 2)``, one color a class.
+    """Draw documents as dots, shape `(documents, 2)`, one color a class.
 
     The order of drawing is mixed, so that no class hides the others.
     """
@@ -145,7 +144,8 @@ def scatter_by_class(
     names = np.asarray(classes)
     order = np.random.default_rng(0).permutation(len(names))
     colors = np.array([CLASS_COLORS[name] for name in names])
-    ax.scatter(*points[order].T, c=colors[order], s=5, alpha=0.5, linewidths=0)
+    across, up = points[order].T
+    ax.scatter(across, up, c=colors[order], s=5, alpha=0.5, linewidths=0)
     for name, color in CLASS_COLORS.items():
         ax.scatter([], [], color=color, s=30, label=name)
     ax.legend(loc="best")
@@ -164,17 +164,15 @@ def marking_words(scores: Mapping[str, Mapping[str, float]], title: str, x: str)
 
     Returns
     -------
-    Array of Axes, shape ``(classes,)``.
+    Array of Axes, shape `(classes,)`.
     """
     tallest = max(len(words) for words in scores.values())
-    figure, axes = plt.subplots(1, len(scores), figsize=(11, 0.8 + 0.27 * tallest))
-    axes = np.atleast_1d(axes)
+    axes = panels(len(scores), title, width=11, height=0.8 + 0.27 * tallest)
     for ax, (name, words) in zip(axes, scores.items(), strict=True):
         ax.barh(list(words), list(words.values()), color=CLASS_COLORS.get(name, GREY))
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         label_axes(ax, name, x, "")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return axes
 
 
@@ -190,10 +188,6 @@ def intervals(
     ----------
     estimates
         Label -> (low, estimate, high).
-    title, x
-        Texts of title and horizontal axis.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, height=0.9 + 0.38 * len(estimates))
     for row, (low, middle, high) in enumerate(estimates.values()):

@@ -27,12 +27,8 @@ def lines(
     ----------
     series
         Name -> (horizontal values, vertical values).
-    title, x, y
-        Texts of title and axes.
     log
         Axes with a logarithmic scale: "", "x", "y" or "xy".
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax)
     palette = sns.color_palette("colorblind", max(len(series), 1))
@@ -88,10 +84,6 @@ def probability_bars(
         Shape `(texts, classes)`; rows sum to one.
     texts
         What stands beside each bar, shortened.
-    title
-        Text of the title.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, height=1.2 + 0.5 * len(texts))
     names = [text if len(text) <= 44 else text[:41] + "..." for text in texts]

@@ -1,17 +1,16 @@
 """Figures of chapter vocabulary: power laws, coverage of a vocabulary, what padding looks like.
 
-Every helper returns the Axes that it drew on; see `agnews_utils.plots`.
+What the helpers have in common stands in `agnews_utils.plots`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes
+from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes, panels
 
 LINES = list(CLASS_COLORS.values())
 
@@ -31,15 +30,11 @@ def power_law_line(
     Parameters
     ----------
     x, y
-        Positive numbers, shape ``(points,)``.
+        Positive numbers, shape `(points,)`.
     fit
         (exponent, factor) of the law, see `agnews_utils.vocabulary.power_law`.
     fit_range
         The smallest and the largest x that the law was fitted to; the line is solid there only.
-    title, x_label, y_label
-        Texts of title and axes.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax, height=4.4)
     exponent, factor = fit
@@ -67,20 +62,16 @@ def curves(
     log_x: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw several lines over the same x, each with its name at its right end.
+    """Draw several lines over the same x.
 
     Parameters
     ----------
     x
-        Shape ``(points,)``.
+        Shape `(points,)`.
     lines
-        Name -> y, shape ``(points,)``.
-    title, x_label, y_label
-        Texts of title and axes.
+        Name -> y, shape `(points,)`.
     log_x
         Whether the horizontal axis is logarithmic.
-    ax
-        Axes to draw on; a new figure without it.
     """
     ax = new_axes(ax)
     for color, marker, (name, y) in zip(LINES, "osD^", lines.items(), strict=False):
@@ -97,17 +88,16 @@ def padding_pictures(masks: Mapping[str, np.ndarray], title: str) -> np.ndarray:
     Parameters
     ----------
     masks
-        Name -> mask, shape ``(batch, length)``, 1 for a token.
+        Name -> mask, shape `(batch, length)`, 1 for a token.
     title
         Title of the whole figure.
 
     Returns
     -------
-    Array of Axes, shape ``(masks,)``; the title of each says its share of padding.
+    Array of Axes, shape `(masks,)`; the title of each says its share of padding.
     """
     widest = max(np.asarray(mask).shape[1] for mask in masks.values())
-    figure, axes = plt.subplots(1, len(masks), figsize=(9, 3.2), sharey=True)
-    axes = np.atleast_1d(axes)
+    axes = panels(len(masks), title, width=9, height=3.2, sharey=True)
     for ax, (name, mask) in zip(axes, masks.items(), strict=True):
         mask = np.asarray(mask)
         picture = np.full((*mask.shape, 3), 1.0)
@@ -119,5 +109,4 @@ def padding_pictures(masks: Mapping[str, np.ndarray], title: str) -> np.ndarray:
         share = 1 - mask.mean()
         label_axes(ax, f"{name}: {share:.0%} padding", "position in the text (tokens)", "")
     axes[0].set_ylabel("text in the batch")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return axes

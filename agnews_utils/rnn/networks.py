@@ -140,7 +140,7 @@ def check_share(name: str, value: float) -> float:
 
 
 class Classifier(nn.Module):
-    """What all classifiers share: small embeddings, two kinds of dropout, a linear layer at the end.
+    """What all classifiers share: embeddings that start small, two kinds of dropout, the logits.
 
     A subclass makes the vector of a text, in `text_vectors`, and a layer `output` for it.
 

@@ -393,9 +393,10 @@ def encode(
     TypeError
         If `texts` is one string.
     """
+    texts = _checked_texts(texts)
     cut = _ChunkTokenizer() if tokenizer is tokenize else tokenizer
     with _paused_garbage_collection():
-        token_lists = (cut(text) if isinstance(text, str) else text for text in _checked_texts(texts))
+        token_lists = (cut(text) if isinstance(text, str) else text for text in texts)
         return [vocab.lookup_indices(tokens[:max_length]) for tokens in token_lists]
 
 
