@@ -106,7 +106,7 @@ def save_checkpoint(
         _save_tensors(tensors, partial / "state.safetensors")
         hashes = {path.name: file_hash(path) for path in partial.iterdir()}
         (partial / "hashes.json").write_text(json.dumps(hashes), encoding="utf-8")
-    for old in _newest_first(folder)[KEPT:]:
+    for old in checkpoint_folders(folder)[KEPT:]:
         shutil.rmtree(old)
     return target
 
@@ -116,7 +116,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint | None:
 
     A damaged one is named in a warning, and the one before it is loaded.
     """
-    for candidate in _newest_first(folder):
+    for candidate in checkpoint_folders(folder):
         try:
             return _load(candidate)
         except _DAMAGE as error:
@@ -124,12 +124,8 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint | None:
     return None
 
 
-def has_checkpoint(folder: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder holds a checkpoint, whole or damaged."""
-    return bool(_newest_first(folder))
-
-
-def _newest_first(folder: str | os.PathLike[str]) -> list[Path]:
+def checkpoint_folders(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return a run's checkpoints, whole or damaged, the newest first."""
     paths = [path for path in Path(folder).glob("step-*") if _NAME.fullmatch(path.name)]
     return sorted(paths, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,11 +129,7 @@ class History:
 
 @dataclass
 class Totals:
-    """Sums over an epoch, whose means go into the history.
-
-    `targets` are the labels that count, `loss` is in nats, `norms` the sum over the steps of the
-    gradient's length. `cpu_seconds` are those of an earlier process that began the epoch.
-    """
+    """Sums over an epoch: labels that count, loss in nats, lengths of gradients, seconds."""
 
     documents: int = 0
     targets: int = 0
@@ -143,9 +138,6 @@ class Totals:
     norms: float = 0.0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._cpu_start = time.process_time() - self.cpu_seconds
 
     def add(self, documents: int, targets: int, loss: float, correct: float, norm: float) -> None:
         """Add the sums of one step."""
@@ -156,17 +148,9 @@ class Totals:
         self.norms += norm
 
     def means(self) -> dict[str, float]:
-        """Return loss and accuracy so far."""
+        """Return loss and accuracy."""
         targets = max(1, self.targets)
         return {"loss": self.loss / targets, "accuracy": self.correct / targets}
-
-    def cpu_so_far(self) -> float:
-        """Return the CPU seconds since the epoch began."""
-        return time.process_time() - self._cpu_start
-
-    def to_dict(self) -> dict[str, float]:
-        """Return what `Totals(**...)` goes on from."""
-        return asdict(self) | {"cpu_seconds": self.cpu_so_far()}
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -95,14 +95,8 @@ def count_targets(labels: Tensor) -> int:
 def mean_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return the cross-entropy averaged over the labels that count, in nats; nan if none does.
 
-    Parameters
-    ----------
-    logits : Tensor, shape (batch, classes) or (batch, length, classes)
-        The model's output.
-    labels : Tensor, shape (batch,) or (batch, length)
-        Classes from 0; -100 does not count.
-    label_smoothing : float
-        Share of the target spread over all classes (Szegedy et al., 2016).
+    Shapes are those of `check_logits`; a share of `label_smoothing` of each target is spread over
+    all classes (Szegedy et al., 2016).
     """
     return F.cross_entropy(
         logits.flatten(0, -2),
@@ -212,7 +206,8 @@ def predict(model: nn.Module, batches: Iterable[Batch]) -> np.ndarray:
         If there is no batch.
     """
     device = device_of(model)
-    parts, rows = [], []
+    parts: list[Tensor] = []
+    rows: list[Tensor] = []
     with evaluation_mode(model):
         for batch in batches:
             logits = compute_logits(model, to_device(batch, device))

@@ -30,8 +30,8 @@ from agnews_utils.training.checkpoints import (
     CheckpointError,
     Tensors,
     check_fit,
+    checkpoint_folders,
     generator_states,
-    has_checkpoint,
     load_checkpoint,
     restore_generators,
     save_checkpoint,
@@ -241,7 +241,7 @@ class TrainingLoop:
             self._restore(checkpoint)
         show = self.accelerator.is_main_process and shows_progress(settings.progress)
         self.bar = tqdm(total=self.steps, initial=self.step, unit="step", disable=not show)
-        self.clock = time.perf_counter()
+        self.clock = _clocks()
 
     def run(self) -> None:
         """Train until the last epoch, or until it is time to stop."""
@@ -340,10 +340,7 @@ class TrainingLoop:
         sums = torch.stack(values)
         norms = sums[:, 2].tolist()
         losses, correct = self.accelerator.reduce(sums[:, :2].T.contiguous(), "sum").tolist()
-        now = time.perf_counter()
-        seconds, self.clock = max(now - self.clock, 1e-9), now
-        self.totals.seconds += seconds
-        speed = sum(row["documents"] for row in rows) / seconds
+        speed = sum(row["documents"] for row in rows) / self._add_seconds()
         for row, loss, right, norm in zip(rows, losses, correct, norms, strict=True):
             self._check_finite(row, loss, norm)
             finite = math.isfinite(norm)
@@ -360,6 +357,14 @@ class TrainingLoop:
         self.bar.set_postfix(self.totals.means(), refresh=False)
         self.bar.update(len(rows))
 
+    def _add_seconds(self) -> float:
+        """Add the time since the last call to the totals; return the seconds on the clock."""
+        (before, cpu_before), self.clock = self.clock, _clocks()
+        seconds = max(self.clock[0] - before, 1e-9)
+        self.totals.seconds += seconds
+        self.totals.cpu_seconds += self.clock[1] - cpu_before
+        return seconds
+
     def _check_finite(self, row: dict[str, Any], loss: float, norm: float) -> None:
         batches = f"batch {row['batch']} of {len(self.train_batches)}"
         place = f"step {row['step']} (epoch {row['epoch']}, {batches})"
@@ -372,11 +377,12 @@ class TrainingLoop:
     def _end_epoch(self) -> None:
         """Validate, write the epoch into the history, and decide whether to go on."""
         self._look()
-        started = time.perf_counter()
+        speed = self.totals.documents / self.totals.seconds
         valid: dict[str, Any] = {}
         if self.valid_batches is not None:
             valid = evaluate(self.module, self.valid_batches)
             self._keep_if_best(valid["accuracy"], valid["loss"])
+        self._add_seconds()
         self.history.add_epoch(
             epoch=self.epoch + 1,
             **self.totals.means(),
@@ -385,10 +391,10 @@ class TrainingLoop:
             learning_rate=self.history.steps["learning_rate"][-1],
             gradient_norm=self.totals.norms / self.steps_per_epoch,
             documents=self.totals.documents,
-            documents_per_second=self.totals.documents / self.totals.seconds,
+            documents_per_second=speed,
             peak_memory_mb=peak_memory_mb(self.device),
-            seconds=self.totals.seconds + time.perf_counter() - started,
-            cpu_seconds=self.totals.cpu_so_far(),
+            seconds=self.totals.seconds,
+            cpu_seconds=self.totals.cpu_seconds,
         )
         self.epoch, self.batch, self.totals = self.epoch + 1, 0, Totals()
         patience = self.settings.patience
@@ -398,7 +404,7 @@ class TrainingLoop:
             self.finished = self.history.stopped_early = True
         self._told_to_stop(self.settings.on_epoch)
         self._save()
-        self.clock = time.perf_counter()
+        self.clock = _clocks()
 
     def _keep_if_best(self, accuracy: float, loss: float) -> None:
         if self.best is not None and (accuracy, -loss) <= self.best:
@@ -452,7 +458,7 @@ class TrainingLoop:
             scaler = self.accelerator.scaler
             state = {name: getattr(self, name) for name in _COUNTERS} | {
                 "settings": self._shaping(),
-                "totals": self.totals.to_dict(),
+                "totals": vars(self.totals),
                 "history": vars(self.history),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": scaler.state_dict() if scaler else None,
@@ -485,7 +491,7 @@ class TrainingLoop:
         if self.settings.checkpoint_folder is None:
             return None
         folder = Path(self.settings.checkpoint_folder)
-        if not self.settings.resume and has_checkpoint(folder):
+        if not self.settings.resume and checkpoint_folders(folder):
             raise CheckpointError(
                 f"{folder} holds checkpoints of an earlier run: pass resume=True to go on from "
                 "them, or name another folder."
@@ -524,6 +530,10 @@ class TrainingLoop:
 
 
 # ------------------------------------------------------------------------------ around the loop
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def seed_epoch(seed: int, epoch: int, batches: Any = None) -> None:
