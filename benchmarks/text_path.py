@@ -32,7 +32,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
 from agnews_utils import runtime
 from agnews_utils.cleaning.pipeline import Cleaner
 from agnews_utils.data.loading import News, load_news, read_news_csv

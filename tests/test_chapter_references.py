@@ -335,6 +335,25 @@ def test_no_page_calls_a_chapter_by_number(page):
     assert lint.typed_references(typed) == []
 
 
+def test_docstrings_name_sections_that_are_there():
+    """They say ``(rnn, "Optimizers")``: chapter by run name, section by its heading's beginning."""
+    headings = {c.contract.run: [one.heading for one in c.sections] for c in read_chapters()}
+    named = re.compile(rf"\(({'|'.join(headings)}),\s+\"(\w[^\"]+)\"")
+    found = [
+        (path.relative_to(ROOT).as_posix(), run, " ".join(heading.split()))
+        for room in ("agnews_utils", "tools", "benchmarks")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for run, heading in named.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert len(found) > 10
+    wrong = [
+        (path, run, heading)
+        for path, run, heading in found
+        if not any(there.startswith(heading) for there in headings[run])
+    ]
+    assert wrong == []
+
+
 def test_the_form_of_a_chapter_lets_it_breathe(folders):
     """Twenty lines a cell, any number of cells, and a tag for what only authors need."""
     cells = '# %% tags=["author"]\n' + "\n".join(f"x{i} = {i}" for i in range(20)) + "\n\n"

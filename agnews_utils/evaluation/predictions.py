@@ -1,4 +1,4 @@
-"""Predictions that are stored once and analyzed many times (evaluation, "The same rows for all").
+"""Predictions that are stored once and analyzed many times (evaluation, "One table").
 
 One file per model, seed and data set, `results/predictions/<model>-<seed>.<data>.safetensors`: the
 logarithms of the probabilities on test and validation rows, in 16 bits, and the labels of the

@@ -46,7 +46,7 @@ Table = dict[str, list[Any]]
 
 @dataclass
 class History:
-    """The record of a run of `fit`: columns of numbers, ready to be drawn (rnn, "fit").
+    """The record of a run of `fit`: columns of numbers, ready to draw (rnn, "The training loop").
 
     Losses and accuracies are averages over documents, whatever the sizes of the batches. Those of
     training are measured while the weights still change and with dropout on, so that they may be
