@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent
 OFFLINE = ROOT / "tests" / "offline"
@@ -25,10 +24,6 @@ os.environ.pop("AGNEWS_RECORD", None)
 if "AGNEWS_TEST_RECORD" in os.environ:
     os.environ["AGNEWS_RECORD"] = os.environ["AGNEWS_TEST_RECORD"]
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-
-# A busy machine is slow, and that is no fault of what is tested.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
 
 if "agnews_offline_guard" not in sys.modules:
     spec = importlib.util.spec_from_file_location(

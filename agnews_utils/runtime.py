@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 class Described(Protocol):
     """Data that a result was measured on, such as what `load_news` returns."""
 
-    name: str
-    md5: dict[str, str]
+    @property
+    def name(self) -> str:
+        """Its name in the file name of the result."""
+
+    @property
+    def md5(self) -> Mapping[str, str]:
+        """MD5 of each file, by file name."""
 
     @property
     def description(self) -> str:

@@ -2,8 +2,8 @@
 
 Every contestant gets the same files and the same cleaned texts.
 
-- ``course`` walks the whole path with the functions that everybody calls: read both files, clean all
-  rows, `tokenize_all` of them, `build_vocab` on the training rows, `encode` all rows.
+- ``course`` walks the whole path with the functions that everybody calls: read both files, clean
+  all rows, `tokenize_all` of them, `build_vocab` on the training rows, `encode` all rows.
 - ``torchtext`` walks the whole path with `basic_english`, `build_vocab_from_iterator` and its
   `Vocab`. Reading and cleaning are the course's: torchtext's own reader needs torchdata, and it has
   no cleaning.
@@ -11,9 +11,9 @@ Every contestant gets the same files and the same cleaned texts.
   English pipeline) and build a vocabulary with the course's `build_vocab`. They encode nothing,
   and are compared with a course that does.
 
-The course pauses Python's garbage collector while it makes many small lists, and cuts each different
-chunk between white space only once in a call; that is part of its functions. No contestant
-remembers anything from an earlier round. They take turns in one process,
+The course pauses Python's garbage collector while it makes many small lists, and cuts each
+different chunk between white space only once in a call; that is part of its functions. No
+contestant remembers anything from an earlier round. They take turns in one process,
 another one first in each round; a ratio is the median over the rounds.
 """
 

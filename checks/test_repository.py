@@ -125,8 +125,8 @@ def test_planted_links(text, problem):
 
 VERSION = re.compile(r"\b(Python|torch|torchtext|transformers)(?:==| )(\d+(?:\.\d+)*)")
 LICENSE_NAME = re.compile(r"CC BY 4\.0|CC0 1\.0")
-PATH = re.compile(r"`((?:tools|tests|checks|results|chapters|requirements|data|agnews_utils|notebooks)/"
-                  r"[\w./-]*)`")  # fmt: skip
+FOLDERS = "tools|tests|checks|results|chapters|requirements|data|agnews_utils|notebooks"
+PATH = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)`")
 
 
 def prose(page):

@@ -8,7 +8,9 @@ from helpers import ROOT
 
 from agnews_utils.evaluation import errors as ours
 
-CLEANLAB = json.loads((ROOT / "tests" / "fixtures" / "cleanlab.json").read_text(encoding="utf-8"))
+CLEANLAB = json.loads(
+    (ROOT / "tests" / "evaluation" / "fixtures" / "cleanlab.json").read_text(encoding="utf-8")
+)
 
 
 @pytest.mark.parametrize("number", range(len(CLEANLAB["cases"])))

@@ -1,6 +1,6 @@
 """Write a tiny encoder with the version of transformers that is installed, for `test_bert`.
 
-`python tests/encoders/write.py` in both environments makes the two folders beside it anew.
+`python tests/bert/encoders/write.py` in both environments makes the two folders beside it anew.
 """
 
 import json

@@ -11,7 +11,7 @@ import pytest
 
 from agnews_utils.runtime import DEVICE_VARIABLE
 from tests.helpers import ROOT
-from tests.test_course import FRONT_MATTER, GOOD
+from tests.tools.builder.test_course import FRONT_MATTER, GOOD
 from tools.builder import device
 from tools.builder.chapters import read_chapters
 from tools.builder.readme import chapter_table

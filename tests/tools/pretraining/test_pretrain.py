@@ -45,7 +45,7 @@ from tools.pretraining.counted_embeddings import counted_embeddings
 from tools.pretraining.export import model_card
 from tools.pretraining.texts import EXTRA_FILE, prepare, read_texts
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = Recipe(
     layers=1,
     hidden=16,
