@@ -8,9 +8,8 @@ from helpers import ROOT
 
 from agnews_utils.evaluation import errors as ours
 
-CLEANLAB = json.loads(
-    (ROOT / "tests" / "evaluation" / "fixtures" / "cleanlab.json").read_text(encoding="utf-8")
-)
+CLEANLAB_FILE = ROOT / "tests/evaluation/fixtures/cleanlab.json"
+CLEANLAB = json.loads(CLEANLAB_FILE.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("number", range(len(CLEANLAB["cases"])))
