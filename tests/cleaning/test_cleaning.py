@@ -8,7 +8,6 @@ import unicodedata
 
 import pandas as pd
 import pytest
-from helpers import ROOT, assert_linear, full_data_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from agnews_utils.cleaning.repairs import (
     repair_entities,
 )
 from agnews_utils.data.loading import read_news_csv, read_truth
+from tests.helpers import ROOT, assert_linear, full_data_folder
 
 ALL_STEPS = (*DEFAULT_STEPS, *LOSSY_STEPS)
 # Pieces that steps react to; random text alone would hardly ever put two of them together.

@@ -6,7 +6,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from helpers import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -39,6 +38,7 @@ from agnews_utils.data.loading import read_news_csv
 from agnews_utils.plots import cleaning as plots_cleaning
 from agnews_utils.runtime import recorded
 from benchmarks import cleaning_ablation
+from tests.helpers import ROOT
 
 
 @pytest.fixture(scope="module")

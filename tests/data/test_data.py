@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, full_data_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from agnews_utils.data.corpus import AG_NEWS_MD5, CLASS_NAMES, bundled_folder
 from agnews_utils.data.duplicates import near_duplicate_groups
 from agnews_utils.data.loading import News, NewsFormatError, load_news, read_news_csv
 from agnews_utils.data.splitting import train_valid_split
+from tests.helpers import ROOT, full_data_folder
 
 ROWS = [
     ("3", "Oil, gas up", 'He said "sell"'),

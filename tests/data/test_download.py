@@ -12,11 +12,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from helpers import ROOT
 
 from agnews_utils.data import download as download_module
 from agnews_utils.data.download import MIRRORS, DownloadError, download_ag_news, main
 from agnews_utils.data.loading import load_news
+from tests.helpers import ROOT
 
 ROW = '"{}","A title of row {}","And a description, not too short, of the same row"\n'
 CONTENT = {

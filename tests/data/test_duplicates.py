@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 from datasketch import MinHash
-from helpers import ROOT, full_data_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from agnews_utils.data.duplicates import (
     words,
 )
 from agnews_utils.data.loading import load_news
+from tests.helpers import ROOT, full_data_folder
 
 VOCABULARY = [f"w{number}" for number in range(300)]
 

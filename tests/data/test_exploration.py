@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import full_data_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -22,6 +21,7 @@ from agnews_utils.data.exploration import (
     news_source,
 )
 from agnews_utils.data.loading import load_news
+from tests.helpers import full_data_folder
 
 # Counted by hand in the official test file: all rows, then World, Sports, Business, Sci/Tech.
 OFFICIAL = {

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from helpers import ROOT
 
 from agnews_utils.evaluation import errors as ours
+from tests.helpers import ROOT
 
 CLEANLAB_FILE = ROOT / "tests/evaluation/fixtures/cleanlab.json"
 CLEANLAB = json.loads(CLEANLAB_FILE.read_text(encoding="utf-8"))

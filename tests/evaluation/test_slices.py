@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT
 
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import load_news
 from agnews_utils.evaluation import errors as ours
+from tests.helpers import ROOT
 
 FRAME = pd.DataFrame({"label": [0, 1, 2, 3, 0], "text": list("abcde")}, index=[10, 11, 12, 13, 14])
 PROBABILITIES = np.array(

@@ -8,7 +8,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from helpers import assert_linear
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +34,7 @@ from agnews_utils.vocabulary.vocab import (
     tokenize_all,
     vocabulary_growth,
 )
+from tests.helpers import assert_linear
 
 # Few letters, so that tokens repeat, tie and collide with the specials; and any Unicode beside.
 TOKENS = st.one_of(st.sampled_from(["a", "b", "B", "é", "<unk>", "<pad>", ""]), st.text(max_size=3))
