@@ -105,7 +105,7 @@ bench: $(READY)
 
 # Needs Chromium; opens the chapters in JupyterLab there, and runs all their cells.
 browser-test: $(READY)
-	AGNEWS_BROWSER="$(or $(CHAPTER),1 4)" $(BIN)/python -m pytest tests/test_browser.py -v
+	AGNEWS_BROWSER="$(or $(CHAPTER),exploration rnn)" $(BIN)/python -m pytest tests/test_browser.py -v
 
 publish: $(READY)
 	$(COURSE) publish "$(REPO)"

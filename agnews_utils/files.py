@@ -24,15 +24,8 @@ def repository_root() -> Path | None:
 def course_path(name: str) -> Path:
     """Return where something that comes with the course lies; it need not exist.
 
-    Parameters
-    ----------
-    name : str
-        Its place in the repository, such as "data/newsbriefs" or "results".
-
-    Returns
-    -------
-    Path
-        In the repository if that has it; else in the installed package, which carries a copy.
+    `name` is its place in the repository, such as "data/newsbriefs" or "results". If the repository
+    does not have it, the path is that of the copy which the installed package carries.
     """
     root = repository_root()
     packed = _PACKAGE / "bundled" / name
@@ -44,11 +37,8 @@ def course_path(name: str) -> Path:
 def shown_path(path: str | os.PathLike[str]) -> str:
     """Write a path as printed in a notebook: without the part that only this machine has.
 
-    Returns
-    -------
-    str
-        The path relative to the repository or to the working directory; for a path outside of
-        both its last two parts.
+    That is relative to the repository or to the working directory; outside of both, the last two
+    parts.
     """
     absolute = Path(os.path.abspath(path))
     bases = [base for base in (repository_root(), Path.cwd()) if base is not None]
@@ -60,15 +50,7 @@ def shown_path(path: str | os.PathLike[str]) -> str:
 
 
 def file_hash(path: str | os.PathLike[str], algorithm: str = "sha256") -> str:
-    """Return the hash of a file in hexadecimal digits, read in pieces: any size fits into memory.
-
-    Parameters
-    ----------
-    path : str or path
-        The file.
-    algorithm : str
-        A name that `hashlib` knows, such as "sha256" or "md5".
-    """
+    """Return a file's hash in hexadecimal digits; `algorithm` is a name that `hashlib` knows."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 

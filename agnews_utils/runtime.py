@@ -1,6 +1,6 @@
 """What every chapter needs before it starts and after it ends: threads, seeds, device, results.
 
-The setup cell of every notebook calls :func:`start`; the last code cell calls :func:`record`.
+The setup cell of every notebook calls `start`; the last code cell calls `record`.
 This module imports torch only when a function needs it, so that chapters without torch start fast.
 """
 
@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 class Described(Protocol):
     """Data that a result was measured on, such as what `load_news` returns."""
 
-    name: str
-    md5: dict[str, str]
+    @property
+    def name(self) -> str:
+        """Its name in the file name of the result."""
+
+    @property
+    def md5(self) -> Mapping[str, str]:
+        """MD5 of each file, by file name."""
 
     @property
     def description(self) -> str:
@@ -45,13 +50,13 @@ class Described(Protocol):
 
 
 RECORD_VARIABLE = "AGNEWS_RECORD"
-"""Environment variable: the folder into which :func:`record` writes; unset, nothing is written."""
+"""Environment variable: the folder into which `record` writes; unset, nothing is written."""
 
 THREADS_VARIABLE = "AGNEWS_THREADS"
 """Environment variable: how many threads numerical libraries may use (default: at most 4)."""
 
 DEVICE_VARIABLE = "AGNEWS_DEVICE"
-"""Environment variable: ``cpu`` or ``cuda``; unset, a GPU is used where there is one."""
+"""Environment variable: `cpu` or `cuda`; unset, a GPU is used where there is one."""
 
 _PACKAGES_TO_NAME = ("agnews-utils", "numpy", "pandas", "scikit-learn", "torch", "transformers")
 
@@ -60,8 +65,8 @@ def start(seed: int = 42) -> None:
     """Prepare a notebook: cap the threads, seed the generators, and say in a line what it runs on.
 
     Threads are capped because a class shares its machines, and because a measured time means
-    little when the number of cores is unknown. Chapters with torch call :func:`seed_everything`
-    themselves; ``seed`` is that of ``random`` and NumPy.
+    little when the number of cores is unknown. Chapters with torch call `seed_everything`
+    themselves; `seed` is that of `random` and NumPy.
     """
     threads = os.environ.get(THREADS_VARIABLE) or str(min(4, os.cpu_count() or 1))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -79,7 +84,7 @@ def start(seed: int = 42) -> None:
 
 
 def seed_everything(seed: int = 42) -> None:
-    """Seed ``random``, NumPy and torch (CPU and every GPU)."""
+    """Seed `random`, NumPy and torch (CPU and every GPU)."""
     import numpy as np
     import torch
 
@@ -89,12 +94,12 @@ def seed_everything(seed: int = 42) -> None:
 
 
 def pick_device() -> torch.device:
-    """Return the device to compute on: what ``AGNEWS_DEVICE`` names, else a GPU, else the CPU.
+    """Return the device to compute on: what `AGNEWS_DEVICE` names, else a GPU, else the CPU.
 
     Raises
     ------
     RuntimeError
-        If ``AGNEWS_DEVICE`` asks for a GPU and torch sees none.
+        If `AGNEWS_DEVICE` asks for a GPU and torch sees none.
     """
     import torch
 
@@ -118,7 +123,7 @@ def record(
     cpu_seconds: float | None = None,
     folder: Path | str | None = None,
 ) -> None:
-    """Print a run's headline and write its metrics to ``<folder>/<run>.<data>.json``.
+    """Print a run's headline and write its metrics to `<folder>/<run>.<data>.json`.
 
     The file holds all that the metrics depend on: the code version, the data's name, row counts
     and MD5, the versions of the packages, the device, the seed, the CPU seconds and the metrics.
@@ -126,20 +131,20 @@ def record(
 
     Parameters
     ----------
-    run
-        Name of the run, such as ``"exploration"``.
-    news
+    run : str
+        Name of the run, such as "exploration".
+    news : News
         The data that the metrics were measured on.
-    metrics
+    metrics : mapping
         Plain numbers, strings, lists and mappings. NumPy scalars and arrays are converted.
-    headline
-        One short phrase for the table that ``make run`` prints.
-    seed
+    headline : str
+        One short phrase for the table that `make run` prints.
+    seed : int, optional
         The seed of the run, if one matters.
-    cpu_seconds
-        CPU time of the run in seconds; by default that of this process so far.
-    folder
-        Where to write; by default the folder in ``AGNEWS_RECORD``. With neither, nothing is
+    cpu_seconds : float, optional
+        CPU seconds of the run; by default those of this process so far.
+    folder : path, optional
+        Where to write; by default the folder in `AGNEWS_RECORD`. With neither, nothing is
         written: a reader's own experiments never change the course's results.
 
     Raises
@@ -198,14 +203,15 @@ def environment() -> dict[str, str]:
     """Return the versions of Python and the main packages, and the device."""
     versions = {"python": platform.python_version(), "system": platform.system()}
     versions |= {name: _version(name) for name in _PACKAGES_TO_NAME}
+    versions["device"] = "cpu"
     torch = sys.modules.get("torch")
-    on_gpu = torch is not None and torch.cuda.is_available() and pick_device().type == "cuda"
-    versions["device"] = torch.cuda.get_device_name() if on_gpu else "cpu"
+    if torch is not None and torch.cuda.is_available() and pick_device().type == "cuda":
+        versions["device"] = torch.cuda.get_device_name()
     return versions
 
 
 def code_version() -> str:
-    """Return the short commit hash, with ``+changes`` if package or chapters differ from it."""
+    """Return the short commit hash, with `+changes` if package or chapters differ from it."""
     root = repository_root()
     if root is None:
         return f"version {_version('agnews-utils')}"

@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from accelerate import PartialState
 from torch import nn
@@ -40,7 +39,6 @@ from agnews_utils.rnn.networks import (
 )
 from agnews_utils.runtime import pick_device, record, seed_everything
 from agnews_utils.training.checkpoints import save_weights
-from agnews_utils.training.history import History
 from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
 from agnews_utils.vocabulary.batching import make_loader
@@ -59,12 +57,13 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run trains on: loaders of the three splits, and the vocabulary."""
+    """What a run trains on: loaders of the splits, the vocabulary, the number of training rows."""
 
     train: DataLoader
     valid: DataLoader
     test: DataLoader
     vocab: Vocab
+    train_documents: int
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -112,13 +111,13 @@ def prepare(news: News, options: argparse.Namespace) -> Prepared:
     tokens = [[tokenize(text) for text in clean_frame(frame)["text"]] for frame in frames]
     vocab = build_vocab(tokens[0], max_tokens=options.vocab_size)
 
-    def loader(frame: pd.DataFrame, texts: list[list[str]], shuffle: bool) -> DataLoader:
-        ids = encode(texts, vocab, max_length=options.max_length)
-        size = options.batch_size if shuffle else 256
-        return make_loader(ids, frame["label"], size, seed=options.seed, shuffle=shuffle)
+    def loader(split: int, batch_size: int, shuffle: bool = False) -> DataLoader:
+        ids = encode(tokens[split], vocab, max_length=options.max_length)
+        labels = frames[split]["label"]
+        return make_loader(ids, labels, batch_size, seed=options.seed, shuffle=shuffle)
 
-    pairs = zip(frames, tokens, (True, False, False), strict=True)
-    return Prepared(*(loader(*pair) for pair in pairs), vocab)
+    train = loader(0, options.batch_size, shuffle=True)
+    return Prepared(train, loader(1, 256), loader(2, 256), vocab, len(frames[0]))
 
 
 def train(options: argparse.Namespace, main_process: bool = True) -> dict[str, Any]:
@@ -143,17 +142,7 @@ def train(options: argparse.Namespace, main_process: bool = True) -> dict[str, A
         resume=options.resume,
         progress=options.progress,
     )
-    metrics = _metrics(model, data, history, options)
-    if main_process:
-        _write(model, data, history, options, news, metrics)
-    return metrics
-
-
-def _metrics(
-    model: nn.Module, data: Prepared, history: History, options: argparse.Namespace
-) -> dict[str, Any]:
-    valid = evaluate(model, data.valid)
-    state = PartialState()
+    valid, state = evaluate(model, data.valid), PartialState()
     metrics = {
         "model": options.model,
         "processes": state.num_processes,
@@ -163,7 +152,7 @@ def _metrics(
         "epochs": len(history.epochs["epoch"]),
         "best_epoch": history.best_epoch,
         "interrupted": history.interrupted,
-        "train_documents": len(data.train.dataset),
+        "train_documents": data.train_documents,
         "valid_documents": valid["documents"],
         "train_loss": history.best.get("loss"),
         "valid_loss": valid["loss"],
@@ -174,23 +163,15 @@ def _metrics(
     if options.test:
         test = evaluate(model, data.test)
         metrics |= {"test_loss": test["loss"], "test_accuracy": test["accuracy"]}
+    if main_process:
+        folder = options.output
+        save_weights(model, folder / "model.safetensors")
+        data.vocab.save(folder / "vocabulary.json")
+        history.to_json(folder / "history.json")
+        right = f"{valid['accuracy']:.1%} of {valid['documents']:,} validation rows right"
+        headline = f"{options.model} on {news.description}: {right}"
+        record(f"train_{options.model}", news, metrics, headline, options.seed, folder=folder)
     return metrics
-
-
-def _write(
-    model: nn.Module,
-    data: Prepared,
-    history: History,
-    options: argparse.Namespace,
-    news: News,
-    metrics: dict[str, Any],
-) -> None:
-    save_weights(model, options.output / "model.safetensors")
-    data.vocab.save(options.output / "vocabulary.json")
-    history.to_json(options.output / "history.json")
-    accuracy = f"{metrics['valid_accuracy']:.1%} of {metrics['valid_documents']:,} validation rows"
-    headline = f"{options.model} on {news.description}: {accuracy} right"
-    record(f"train_{options.model}", news, metrics, headline, options.seed, folder=options.output)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,4 @@
 # ---
-# number: 1
 # title: Dataset exploration
 # summary: Read the raw files, count what is in them, find the traps, and set the score to beat.
 # run: exploration
@@ -18,7 +17,7 @@
 # ---
 
 # %% [markdown]
-# ## 1.1 Get the data, and read it by eye
+# ## Get the data, and read it by eye
 #
 # ### Get the data
 #
@@ -92,7 +91,7 @@ escaped[2]
 
 # %% [markdown]
 # The backslashes are gone, and with them the only sign that a word ends there: `rosepast` is no
-# word. So we read with the defaults, and chapter 2 turns each backslash into a space.
+# word. So we read with the defaults, and {{ chapter.cleaning }} turns each backslash into a space.
 #
 # > **What could go wrong: pandas finds a missing value where there is text.**
 # > `pd.read_csv` turns some ordinary words into "not a number".
@@ -128,7 +127,7 @@ assert [row[2] for row in by_hand] == by_package["description"].tolist()
 print(f"{len(by_hand):,} rows read twice, with the same result")
 
 # %% [markdown]
-# ## 1.2 Labels: from 1 to 4, or from 0 to 3?
+# ## Labels: from 1 to 4, or from 0 to 3?
 #
 # The first field is the class. What values does it have in the raw file?
 
@@ -189,7 +188,7 @@ with TemporaryDirectory() as folder:
 # It names the line, says what it expected, and guesses what happened.
 
 # %% [markdown]
-# ## 1.3 Balance, gaps, lengths
+# ## Balance, gaps, lengths
 #
 # ### Are the classes balanced, and is anything missing?
 #
@@ -259,7 +258,7 @@ assert lost < 0.05, "the long tail is heavy: choose the limit by hand"
 print(f"A limit of {limit} words cuts {cut:.1%} of the articles and loses {lost:.1%} of all words")
 
 # %% [markdown]
-# ## 1.4 Dirt in the texts
+# ## Dirt in the texts
 #
 # Let us read some rows, not the first ones but those that look unusual: with a character that
 # plain English rarely needs.
@@ -301,13 +300,13 @@ artifacts.round(1)
 # On AG News {{ ag_news.apostrophe_percent | fixed(1) }} in 100 training rows hold a broken
 # apostrophe, and {{ ag_news.backslash_percent | fixed(1) }} in 100 a backslash. News Briefs was
 # given about the same dirt, with one difference: there we know where each piece was put, so that
-# chapter 2 can measure how much a cleaning step finds.
+# {{ chapter.cleaning }} can measure how much a cleaning step finds.
 #
 # Look at the last columns of the table. Dirt is not spread evenly: `fullquote`, left over from a
 # box with a share price, stands in one class only. A model may read the dirt instead of the news.
 
 # %% [markdown]
-# ## 1.5 Near twins: have we seen this text before?
+# ## Near twins: have we seen this text before?
 #
 # A test row that also stands in the training data measures memory, not skill. Exact repeats are
 # easy: a set knows them.
@@ -356,8 +355,8 @@ print(f"{len(pairs):,} pairs of near duplicates among {len(everything):,} texts"
 
 # %% [markdown]
 # Comparing every text with every other would be billions of comparisons. The trick that avoids it
-# (MinHash) gets its own section in chapter 2. What did it find? One pair, each with its first
-# words:
+# (MinHash) gets its own section in {{ chapter.cleaning }}. What did it find? One pair, each with
+# its first words:
 
 # %%
 one, other = pairs[len(pairs) // 2]
@@ -376,7 +375,8 @@ print(f"{len(twins_in_train):,} of {len(test):,} test rows ({share:.1%}) have a 
 # {{ ag_news.train_rows | count }} training rows. Somebody who counts with another measure finds
 # another number: by similarity of meaning, the makers of *semhash* report
 # {{ published.semhash_test_twins_percent }}% on the complete file. A number of duplicates means
-# nothing without its definition. Chapter 6 measures how much these twins flatter a model.
+# nothing without its definition. {{ Chapter.evaluation }} measures how much these twins flatter a
+# model.
 #
 # One kind of twin is worse than the others: the same text with two different labels.
 
@@ -394,7 +394,7 @@ print(f"test: {(titles['size'] > 1).sum()} titles occur more than once, "
 # No model can be right on both. Such pairs put a ceiling on every score: nobody reaches 100 in 100.
 
 # %% [markdown]
-# ## 1.6 Telling words
+# ## Telling words
 #
 # Which words mark a class? The most frequent ones do not: `the` leads in all four. The largest
 # *ratio* does not either: a word that occurs once, in one class, has an infinite ratio. We need a
@@ -494,15 +494,16 @@ print(f"class from the source: {source_accuracy:.1%}, from the title's alone: "
 # %% [markdown]
 # On AG News {{ ag_news.source_accuracy | percent }} of the test rows are guessed from the source,
 # against {{ ag_news.majority_accuracy | percent }} for a constant answer. So the source leaks a
-# little. A model that will meet other agencies should not lean on it; chapter 2 measures what
-# removing it costs.
+# little. A model that will meet other agencies should not lean on it; {{ chapter.cleaning }}
+# measures what removing it costs.
 
 # %% [markdown]
-# ## 1.7 A picture of all documents
+# ## A picture of all documents
 #
 # Each article is a point in a space with one axis a word. Can we look at it? TF-IDF gives every
-# word a weight, large where it is frequent in this text and rare elsewhere (chapter 3 builds it by
-# hand), and a singular value decomposition (SVD) finds the few directions that tell most.
+# word a weight, large where it is frequent in this text and rare elsewhere
+# ({{ chapter.vocabulary }} builds it by hand), and a singular value decomposition (SVD) finds the
+# few directions that tell most.
 
 # %%
 from sklearn.decomposition import TruncatedSVD
@@ -545,7 +546,7 @@ ax = plots.scatter_by_class(on_circle[chosen][:, 1:3], train["class_name"].iloc[
 # words. A model has to find the border.
 
 # %% [markdown]
-# ## 1.8 How sure can we be?
+# ## How sure can we be?
 #
 # ### Carve a validation split
 #
@@ -555,7 +556,8 @@ ax = plots.scatter_by_class(on_circle[chosen][:, 1:3], train["class_name"].iloc[
 # So we carve a **validation split** out of the training rows and leave the test rows alone.
 #
 # Two things are kept in mind: each class has the same share on both sides, and near twins of
-# section 1.5 stay together, or the validation rows would leak into training.
+# {{ section("Near twins: have we seen this text before?") }} stay together, or the validation rows
+# would leak into training.
 
 # %%
 from agnews_utils.data import train_valid_split
@@ -601,7 +603,7 @@ for right in (10, 9):
     print(f"{right} of 10 right: between {low:.0%} and {high:.0%}")
 
 # %% [markdown]
-# ## 1.9 The score to beat
+# ## The score to beat
 #
 # Before any network: how far does a linear model come? TF-IDF weights of words and pairs of words,
 # and a linear support vector machine on top. It has one knob, `C`, how hard it tries to fit the
@@ -631,8 +633,8 @@ print(f"linear model, C={best_c}: {test_accuracy:.1%} (95 % interval {low:.1%} t
 # This was the one look at the test rows. On AG News, trained on {{ ag_news.train_rows | count }} of
 # its {{ published.ag_news_train_rows | count }} training rows, the linear model is right on
 # **{{ ag_news.linear_accuracy | percent }}**; on News Briefs on
-# {{ newsbriefs.linear_accuracy | percent }}. Chapters 4 and 5 have to beat these numbers, and by
-# more than the interval, or their cost is not worth it.
+# {{ newsbriefs.linear_accuracy | percent }}. {{ Chapters("rnn", "bert") }} have to beat these
+# numbers, and by more than the interval, or their cost is not worth it.
 
 # %%
 assert test_accuracy > source_accuracy + 0.2, "a linear model should do far better than the source"
@@ -662,13 +664,13 @@ confusion.rename_axis(index="true class", columns="predicted")
 #
 # | claim | what the files say |
 # |---|---|
-# | AG News has six classes | four: section 1.2 |
+# | AG News has six classes | four: {{ section("Labels: from 1 to 4, or from 0 to 3?") }} |
 # | it has `1.6 million` articles, one text file a class | two CSV files with {{ published.ag_news_rows | count }} rows together; the course's runs use {{ ag_news.train_rows | count }} + {{ ag_news.test_rows | count }} of them |
 # | it is downloaded from `ai.stanford.edu/~amaas/data/sentiment` | that address is IMDb's: films, not news |
 # | it covers 2000 to 2016 | the collection began in 2004, this version is dated 2015 |
-# | line breaks are written `\n` | they are bare backslashes: section 1.1 |
-# | fine-tune on the test data | that is leakage; section 1.8 carves a validation split |
-# | there are no duplicates | exact ones no; near ones {{ ag_news.near_pairs | count }} pairs: section 1.5 |
+# | line breaks are written `\n` | they are bare backslashes: {{ section("Get the data, and read it by eye") }} |
+# | fine-tune on the test data | that is leakage; {{ section("How sure can we be?") }} carves a validation split |
+# | there are no duplicates | exact ones no; near ones {{ ag_news.near_pairs | count }} pairs: {{ section("Near twins: have we seen this text before?") }} |
 
 # %%
 claims = {"six classes": train["label"].nunique() == 6,
@@ -689,7 +691,7 @@ runtime.record("exploration", news, {
     "source_accuracy": source_accuracy, "title_source_accuracy": title_source_accuracy,
     "linear_accuracy": test_accuracy, "linear_c": best_c,
     "linear_valid_accuracy": valid_accuracy[best_c],
-    "readme_rows": [{"model": "TF-IDF, words and pairs, linear SVM (chapter 1)",
+    "readme_rows": [{"model": "TF-IDF, words and pairs, linear SVM (chapter exploration)",
                      "accuracy": test_accuracy, "interval": accuracy_interval(test_accuracy, len(test))}],
 }, headline=f"TF-IDF + linear model: {test_accuracy:.1%} on the test rows")
 
@@ -702,7 +704,8 @@ runtime.record("exploration", news, {
 # 4. Lower the threshold for near duplicates to `0.3` and read ten pairs. Are they still the same news?
 #    At which threshold would you stop?
 # 5. Compute the marking words with chi-squared (`sklearn.feature_selection.chi2`) and compare the
-#    first twenty with those of section 1.6. Which list would you show to a colleague?
+#    first twenty with those of {{ section("Telling words") }}. Which list would you show to a
+#    colleague?
 # 6. Train the linear model on titles only, then on descriptions only. Which one knows more?
 # 7. How many test rows are needed until the 95 % interval of an accuracy of `0.92` is narrower than
 #    plus or minus a quarter of a point?

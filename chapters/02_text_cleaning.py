@@ -1,5 +1,4 @@
 # ---
-# number: 2
 # title: Text cleaning
 # summary: Repair what the web broke, measure every repair, and find out whether cleaning helps at all.
 # run: cleaning
@@ -11,7 +10,7 @@
 #   - find near duplicates with MinHash, built by hand
 #   - say with an interval what a step does to a classifier, and what it does not
 # prerequisites:
-#   - chapter 1
+#   - "{{ chapter.exploration.link }}"
 #   - regular expressions at the level of `\d+` and `[a-z]`
 # data: AG News, or the bundled News Briefs
 # accelerator: none
@@ -19,10 +18,10 @@
 # ---
 
 # %% [markdown]
-# ## 2.1 Entities: characters in disguise
+# ## Entities: characters in disguise
 #
-# Chapter 1 counted the dirt in these texts. This chapter removes it, and then asks a question that
-# tutorials rarely ask: does that help?
+# {{ Chapter.exploration }} counted the dirt in these texts. This chapter removes it, and then asks
+# a question that tutorials rarely ask: does that help?
 
 # %%
 import re
@@ -124,7 +123,7 @@ for text in ["ranked #7; then", "the swamp; and", "copy; paste", "&#0; &#27;", "
 # A repair that guesses does damage. From here on we use the package's.
 
 # %% [markdown]
-# ## 2.2 Backslashes, tags, datelines
+# ## Backslashes, tags, datelines
 #
 # ### Backslashes
 #
@@ -179,7 +178,8 @@ assert seconds(remove_tags_and_links, "<" * 1_000_000) < took, "this step is not
 #
 # ### Datelines
 #
-# Chapter 1 showed that the agency gives a little of the class away. It stands in three places.
+# {{ Chapter.exploration }} showed that the agency gives a little of the class away. It stands in
+# three places.
 
 # %% tags=["nbval-check-output"]
 AGENCY = r"(?:Reuters|AP|AFP)"
@@ -218,7 +218,7 @@ len(set(forms)), {normalize_unicode(form) for form in forms}
 # characters. The package leaves those alone, so that no text more than doubles.
 
 # %% [markdown]
-# ## 2.3 Order matters
+# ## Order matters
 #
 # White space is the most harmless step of all: many spaces become one. Why not begin with it?
 
@@ -262,7 +262,7 @@ print(f"{len(good_orders)} of 720 orders repair the text")
 # the places where it does no harm.
 
 # %% [markdown]
-# ## 2.4 A pipeline, and how good it is
+# ## A pipeline, and how good it is
 #
 # A `Step` has a name, a function and a reason. A `Cleaner` applies steps in order and reports what
 # each of them changed, after those before it.
@@ -352,10 +352,11 @@ assert recall(lambda text: reuters.sub("", text), kinds["datelines"]) < 0.7
 # %% [markdown]
 # `unescape` repairs not a single one. Our six codes repair all entities of News Briefs, which has
 # only those. A perfect score there does not mean a perfect score on AG News: its dirt has kinds
-# that nobody put on a list. That is why section 2.1 looked at what the two versions disagree about.
+# that nobody put on a list. That is why {{ section("Entities: characters in disguise") }} looked at
+# what the two versions disagree about.
 
 # %% [markdown]
-# ## 2.5 Steps that throw something away
+# ## Steps that throw something away
 #
 # ### Case, punctuation, numbers
 #
@@ -422,13 +423,15 @@ ax = plots.bars(sizes, "Different words after one more step", f"different words 
 # %% [markdown]
 # Stemming and punctuation save most. Stop words save next to nothing here, since their list is
 # short, however often they occur. A smaller vocabulary is easier to learn from when there is little
-# data. Whether that outweighs what is lost cannot be decided by looking. Section 2.7 measures it.
+# data. Whether that outweighs what is lost cannot be decided by looking.
+# {{ Section("Does it help?") }} measures it.
 
 # %% [markdown]
-# ## 2.6 Duplicates, found by hand
+# ## Duplicates, found by hand
 #
-# Chapter 1 found near duplicates, and promised to explain how. Two texts are near duplicates when
-# their sets of three-word shingles have a Jaccard similarity of one half or more. Ten headlines:
+# {{ Chapter.exploration }} found near duplicates, and promised to explain how. Two texts are near
+# duplicates when their sets of three-word shingles have a Jaccard similarity of one half or more.
+# Ten headlines:
 
 # %% tags=["nbval-check-output"]
 from agnews_utils.data import jaccard, shingles
@@ -559,11 +562,11 @@ twin_counts
 # train, never from test, or the score cannot be compared with anybody's.
 
 # %% [markdown]
-# ## 2.7 Does it help?
+# ## Does it help?
 #
-# Now the question. The linear model of chapter 1 is fitted on each version of the text. One thing
-# has to be settled first: its vectorizer lowers the case and drops punctuation *by default*, so that
-# a step seems useless which the vectorizer had done anyway.
+# Now the question. The linear model of {{ chapter.exploration }} is fitted on each version of the
+# text. One thing has to be settled first: its vectorizer lowers the case and drops punctuation *by
+# default*, so that a step seems useless which the vectorizer had done anyway.
 
 # %% tags=["nbval-check-output"]
 from agnews_utils.cleaning.experiments import TOKEN
@@ -723,7 +726,7 @@ grid.rename_axis(index="fitted on", columns="validated on").round(4)
 # since most words were seen once or never.
 
 # %% [markdown]
-# ## 2.8 Augmentation: more rows out of few
+# ## Augmentation: more rows out of few
 #
 # Cleaning makes texts more alike. *Augmentation* goes the other way: from each training text it makes
 # several that differ a little. Wei and Zou (2019) insert, swap and delete random words.
@@ -825,7 +828,7 @@ ax = plots.differences(over_copy, "Augmentation against mere copies of the rows"
 # profit for another reason; ask for the control there, too.
 
 # %% [markdown]
-# ## 2.9 One look at the test rows
+# ## One look at the test rows
 #
 # The validation rows say: raw text scores higher on AG News' own rows. Is that so on the test rows,
 # too, when all training rows are used? We have not touched them for any choice. For two models on
@@ -861,7 +864,7 @@ assert abs(gain.mean()) < 0.06, "cleaning should not decide between success and 
 # | "always drop stop words" | `not guilty` becomes `guilty`; {{ results.cleaning_ablation.ag_news.variants["+ stop words"].mean | points }} points, {{ results.cleaning_ablation.ag_news.variants["+ stop words"].verdict }} |
 # | both, with lower case, on the raw file | {{ results.cleaning_ablation.ag_news.variants["tutorial recipe"].mean | points }} points, {{ results.cleaning_ablation.ag_news.variants["tutorial recipe"].verdict }}; and `39` becomes a word |
 # | "clean data give better models" | all repairs: {{ results.cleaning_ablation.ag_news.variants["all repairs"].mean | points }} points on rows with the same dirt |
-# | "augmentation helps with little data" | so do mere copies: section 2.8 |
+# | "augmentation helps with little data" | so do mere copies: {{ section("Augmentation: more rows out of few") }} |
 #
 # What does the recipe make of a broken apostrophe?
 
@@ -894,10 +897,11 @@ runtime.record("cleaning", news, {
 # 1. Write a step that removes `(Update1)` and its like from titles, and add it with `cleaner.plus`.
 #    How many titles does it change? Read ten of them.
 # 2. Find a text on which `repair_by_hand` and `repair_entities` differ. Which of them is right?
-# 3. Take the step `datelines` out of the pipeline and run section 2.6 again. How many near twins are
-#    lost, and why?
-# 4. Write a dateline step that removes the agency and keeps the place. Compare it with the package's
-#    on the splits of section 2.7. Which part of the dateline was it that told the class?
+# 3. Take the step `datelines` out of the pipeline and run
+#    {{ section("Duplicates, found by hand") }} again. How many near twins are lost, and why?
+# 4. Write a dateline step that removes the agency and keeps the place. Compare it with the
+#    package's on the splits of {{ section("Does it help?") }}. Which part of the dateline was it
+#    that told the class?
 # 5. Ten texts need 45 comparisons. With bands of four rows, how many pairs are compared? Try bands of
 #    one, two and eight rows, and explain what you see with the formula.
 # 6. Use the plain t-interval instead of the corrected one, for all pipelines. How many verdicts
@@ -919,7 +923,7 @@ runtime.record("cleaning", news, {
 # ## Further reading
 #
 # - A. Broder (1997): *On the resemblance and containment of documents*. MinHash.
-# - J. Leskovec, A. Rajaraman, J. Ullman (2014): *Mining of massive datasets*, chapter 3. Banding.
+# - J. Leskovec, A. Rajaraman, J. Ullman (2014): *Mining of massive datasets*, ch. 3. Banding.
 # - C. Nadeau, Y. Bengio (2003): *Inference for the generalization error*. Intervals for repeated splits.
 # - M. Porter (1980): *An algorithm for suffix stripping*.
 # - J. Nothman, H. Qin, R. Yurchak (2018): *Stop word lists in free open-source software packages*.

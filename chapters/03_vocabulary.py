@@ -1,5 +1,4 @@
 # ---
-# number: 3
 # title: Vocabulary
 # summary: Cut texts into tokens, give every token a number, and turn the numbers into vectors and batches.
 # run: vocabulary
@@ -11,19 +10,19 @@
 #   - see that an embedding is a matrix product that was never carried out
 #   - make padded and masked batches, and waste little on padding
 # prerequisites:
-#   - chapters 1 and 2; NumPy arrays; tensors of torch by sight
+#   - "{{ chapter.exploration.link }} and {{ chapter.cleaning.link }}; NumPy arrays; tensors of torch by sight"
 # data: AG News, or the bundled News Briefs
 # accelerator: none
 # teaching_minutes: 120
 # ---
 
 # %% [markdown]
-# ## 3.1 One sentence, eight ways to cut it
+# ## One sentence, eight ways to cut it
 #
 # A network computes with numbers. This chapter turns cleaned texts into numbers, and every later
 # chapter stands on it. Vocabulary choices are choices like any other: they are made on training
-# rows, and judged on validation rows that were carved out of them in chapter 1. The test rows stay
-# where they are.
+# rows, and judged on validation rows that were carved out of them in {{ chapter.exploration }}. The
+# test rows stay where they are.
 
 # %%
 from agnews_utils.cleaning import Cleaner
@@ -103,10 +102,10 @@ except (ImportError, OSError) as error:
 assert all(torchtext_words(text) == basic_english(text) for text in [sentence, *fit_texts[:1000]])
 
 # %% [markdown]
-# The last way is of another kind. **WordPiece** (Schuster and Nakajima, 2012) is *trained*: it starts
-# with single characters and joins the pairs that are worth joining, until it has as many pieces as we
-# allow. Frequent words end up whole; rare ones are spelled in pieces. BERT reads such pieces, and
-# chapter 5 comes back to them.
+# The last way is of another kind. **WordPiece** (Schuster and Nakajima, 2012) is *trained*: it
+# starts with single characters and joins the pairs that are worth joining, until it has as many
+# pieces as we allow. Frequent words end up whole; rare ones are spelled in pieces. BERT reads such
+# pieces, and {{ chapter.bert }} comes back to them.
 
 # %%
 from tokenizers import BertWordPieceTokenizer
@@ -124,7 +123,7 @@ print(" | ".join(wordpieces(sentence)))
 # spelled with such pieces, as long as its characters were seen in training: there are hardly any
 # unknown words. The price is a longer text.
 #
-# ## 3.2 One pattern
+# ## One pattern
 #
 # None of them does what we want, and the good ones are slow. We write our own: lower case, one regular
 # expression, a rule that fits into a sentence each. **Numbers** keep their separators and their
@@ -216,7 +215,7 @@ ax = plots.bars(different, "The same texts, eight vocabularies", f"different tok
 # between. WordPiece cannot exceed the size that it was given. And the times differ by a factor: spaCy
 # and NLTK keep track of much more than we need here.
 #
-# ## 3.3 How many words are there?
+# ## How many words are there?
 #
 # Can we collect all words there are? Tokenize all rows, and count.
 
@@ -283,7 +282,7 @@ ax = plots.power_law_line(
 # vocabulary is ever complete. Two questions remain: which tokens do we keep, and what happens to the
 # others?
 #
-# ## 3.4 Vocab
+# ## Vocab
 #
 # A vocabulary is a list of tokens; the position in the list is the token's **index**. The most frequent
 # tokens come first, so that a size limit keeps the best ones. In front of them stand two tokens that
@@ -359,7 +358,7 @@ else:
 # From here on we use the package's. Somebody who moves a project away from torchtext can exchange the
 # one for the other, and every index stays.
 #
-# ## 3.5 How large should it be?
+# ## How large should it be?
 #
 # A token outside the vocabulary becomes `<unk>`, and its meaning is gone. **Coverage** is the share of
 # running tokens that a vocabulary holds.
@@ -435,7 +434,7 @@ assert leaky_unknown == 0 < honest_unknown, "an honest vocabulary does not know 
 # program loads the vocabulary and cuts its texts with `split`, {{ ag_news.mismatch_unknown | percent(0) }}
 # of the tokens are unknown. No error, a worse model.
 #
-# ## 3.6 Texts as vectors
+# ## Texts as vectors
 #
 # The simplest vector of a token has as many entries as there are tokens, a single 1, and zeros
 # elsewhere: **one-hot**. Add those of a text and you have its **bag of words**.
@@ -587,7 +586,7 @@ ax = plots.intervals(estimates, "One linear classifier, five kinds of vectors", 
 # share columns. Look at the intervals before you rank neighbors; on News Briefs, with its
 # {{ newsbriefs.valid_rows | count }} validation rows, they overlap widely.
 #
-# ## 3.7 An embedding is a matrix product
+# ## An embedding is a matrix product
 #
 # A network wants short, dense vectors that it can learn. Let $W$ have one row a token. A one-hot vector
 # times $W$ picks one row. Multiplying by all those zeros is wasted work, so `nn.Embedding` goes
@@ -624,12 +623,12 @@ padded_embedding(torch.tensor([0, 2, 0])).sum().backward()
 print("with padding_idx:", padded_embedding.weight.grad[:3].tolist())
 
 # %% [markdown]
-# Only tokens of the text get a gradient, and `oil`, which stands there twice, gets the sum of both. A
-# token that never occurs in training never moves: that is why section 3.5 wanted `<unk>` in the
-# training rows.
+# Only tokens of the text get a gradient, and `oil`, which stands there twice, gets the sum of both.
+# A token that never occurs in training never moves: that is why
+# {{ section("How large should it be?") }} wanted `<unk>` in the training rows.
 
 # %% [markdown]
-# ## 3.8 Numbers for the network
+# ## Numbers for the network
 #
 # ### Numericalize, pad, mask
 #
@@ -797,7 +796,7 @@ print(f"{len(masks):,} batches, {bucket_share:.1%} padding instead of {random_sh
 # {{ ag_news.bucket_padding | percent }}, that is {{ ag_news.positions_saved | percent }} fewer positions
 # to compute in every layer of a network, for one line of code.
 #
-# ## 3.9 Save and load
+# ## Save and load
 #
 # A model without its vocabulary is worth nothing: its embedding has rows, and the vocabulary says which
 # row is which word. So the two are saved together. What happens if they do not match?
@@ -872,8 +871,8 @@ runtime.record("vocabulary", news, {
 # 6. Write a tokenizer that keeps the tokens of each piece between white space in a dictionary and runs
 #    the pattern on new pieces only. On how many does it still run? How much faster is it? We had hoped
 #    for more; why is the second answer so much smaller than the first?
-# 7. Replace every digit by `0` before counting. How many tokens does the vocabulary lose, and does the
-#    linear classifier of section 3.6 notice?
+# 7. Replace every digit by `0` before counting. How many tokens does the vocabulary lose, and does
+#    the linear classifier of {{ section("Texts as vectors") }} notice?
 # 8. Count how many of the `1000` most frequent tokens share a column with another one of them, for
 #    hashing into `2**10`, `2**14` and `2**18` columns. Compare with what chance predicts.
 # 9. Write a batch sampler that limits the number of *positions* in a batch instead of the number of

@@ -1,5 +1,4 @@
 # ---
-# number: 4
 # title: Recurrent networks
 # summary: Build a recurrent network and its training loop by hand, and find out what it takes to beat the linear model.
 # run: rnn
@@ -11,7 +10,7 @@
 #   - choose an optimizer, a learning rate and a regularizer by measuring
 #   - catch the bugs that raise no error
 # prerequisites:
-#   - chapters 1 and 3
+#   - "{{ chapter.exploration.link }} and {{ chapter.vocabulary.link }}"
 #   - matrix products, derivatives, a first look at torch
 # data: AG News, or the bundled News Briefs
 # accelerator: helpful for the full AG News
@@ -19,11 +18,11 @@
 # ---
 
 # %% [markdown]
-# ## 4.1 A recurrent step by hand
+# ## A recurrent step by hand
 #
-# The linear model of chapter 1 sees a bag of words: *dog bites man* and *man bites dog* are the
-# same to it. A recurrent network reads one word after the other and keeps a *state*, a short
-# memory of what it has read. One step makes a new state from the old one and the next word:
+# The linear model of {{ chapter.exploration }} sees a bag of words: *dog bites man* and *man bites
+# dog* are the same to it. A recurrent network reads one word after the other and keeps a *state*, a
+# short memory of what it has read. One step makes a new state from the old one and the next word:
 #
 # $$h_t = f(W x_t + U h_{t-1} + b)$$
 #
@@ -98,7 +97,7 @@ h, cell = lstm_by_hand(words[:, 0], zero, zero, *cell_weights(network))  # the l
 assert torch.allclose(h, theirs[:, 0], atol=1e-6), "the LSTM by hand differs from torch's"
 
 # %% [markdown]
-# ## 4.2 Why gates
+# ## Why gates
 #
 # What can a network learn from a word that stands fifty words before the end? Only what the gradient
 # carries back to it. Each step backward multiplies by the same matrix and by the slope of tanh,
@@ -159,12 +158,12 @@ print(f"norm {norm:.0f} before, gradient {[round(g, 3) for g in weight.grad.toli
 # The direction is kept, the length is 1. This is *clipping*; `fit` does it in every step.
 
 # %% [markdown]
-# ## 4.3 A classifier
+# ## A classifier
 #
-# Words become vectors (an embedding, chapter 3), the network reads them, its states are pooled into
-# one vector, and a linear layer turns it into four logits. First the data. Experiments in this
-# chapter run on a small part of the training rows, so that you can repeat each of them; runs on all
-# rows were recorded and stand beside them.
+# Words become vectors (an embedding, {{ chapter.vocabulary }}), the network reads them, its states
+# are pooled into one vector, and a linear layer turns it into four logits. First the data.
+# Experiments in this chapter run on a small part of the training rows, so that you can repeat each
+# of them; runs on all rows were recorded and stand beside them.
 
 # %%
 from agnews_utils.vocabulary import make_loader
@@ -225,7 +224,7 @@ assert torch.allclose(short, long, atol=1e-6), "a prediction depends on its padd
 # %% [markdown]
 # How much accuracy does it cost? Same network, same batches, once with care and once without. Here
 # every text is padded to eighty words, as many tutorials do. (`fit` is the package's training
-# loop. The next section writes it by hand.)
+# loop. {{ Section("The training loop by hand") }} writes it by hand.)
 
 # %%
 from agnews_utils.training import evaluate, fit
@@ -253,7 +252,7 @@ padding_bug
 # {{ newsbriefs.padding_bug["with mask"] | percent }}. Nothing raised an error.
 
 # %% [markdown]
-# ## 4.4 The training loop by hand
+# ## The training loop by hand
 #
 # Before any training: what should the loss be? A network that knows nothing spreads its
 # probability evenly over four classes. The loss is the negative logarithm of the share that the
@@ -322,15 +321,15 @@ check_evaluation_mode(by_fit)
 print(f"{len(same)} weight arrays, all equal; accuracy {evaluate(by_fit, valid_batches)['accuracy']:.1%}")
 
 # %% [markdown]
-# The engine adds one thing that you do not see in the digits. Its batches hold texts of similar length
-# (chapter 3). In a benchmark on AG News, one epoch of a bidirectional LSTM cost
-# {{ results.bench_training_cost.ag_news.ratios["padded to the longest"] | fixed(1) }} times as many CPU
-# seconds in a plain loop with random batches, padded to the longest text, and
-# {{ results.bench_training_cost.ag_news.ratios["padded to the batch"] | fixed(1) }} times as many when
-# padded to the longest text of each batch. Same model, same number of steps.
+# The engine adds one thing that you do not see in the digits. Its batches hold texts of similar
+# length ({{ chapter.vocabulary }}). In a benchmark on AG News, one epoch of a bidirectional LSTM
+# cost {{ results.bench_training_cost.ag_news.ratios["padded to the longest"] | fixed(1) }} times as
+# many CPU seconds in a plain loop with random batches, padded to the longest text, and
+# {{ results.bench_training_cost.ag_news.ratios["padded to the batch"] | fixed(1) }} times as many
+# when padded to the longest text of each batch. Same model, same number of steps.
 
 # %% [markdown]
-# ## 4.5 Optimizers
+# ## Optimizers
 #
 # The gradient says which way is down. How far to go? Stochastic gradient descent (SGD) takes the
 # learning rate times the gradient. Momentum adds up past gradients. Adam also divides by their
@@ -444,7 +443,7 @@ assert all(0.99 < max(values) <= 1 and values[-1] < 0.02 for _, values in shapes
 ax = plots.lines(shapes, "Warm up, then cool down", "step", "share of the peak learning rate")
 
 # %% [markdown]
-# ## 4.6 Regularization
+# ## Regularization
 #
 # Two thousand texts, and a network with more than a hundred thousand weights: it will learn the
 # training rows by heart. What does that look like?
@@ -541,7 +540,7 @@ assert torch.allclose(nn.LayerNorm(3)(x[:1])[0], by_hand_norm, atol=1e-6)  # a t
 print(caught(nn.BatchNorm1d(3), x[:1]).split(",")[0])
 
 # %% [markdown]
-# ## 4.7 Peers in one table
+# ## Peers in one table
 #
 # Is a recurrent network the right choice? Five others learn from the same rows with the same loop:
 # a bag of embeddings with pairs of words (the model of fastText), a convolution over windows of
@@ -598,13 +597,13 @@ peers.round(4)
 # %% [markdown]
 # The best recurrent network, {{ results.rnn_peers.ag_news.best_recurrent }}, reaches
 # **{{ results.rnn_peers.ag_news.best_recurrent_accuracy | percent }}**, the bag of embeddings
-# {{ results.rnn_peers.ag_news.bag_accuracy | percent }}, and the linear model of chapter 1
-# {{ results.exploration.ag_news.linear_accuracy | percent }}. Read it together with the interval of
-# plus or minus {{ results.rnn_peers.ag_news.half_width | points }} points.
-# {{ results.rnn_peers.ag_news.reading }}
+# {{ results.rnn_peers.ag_news.bag_accuracy | percent }}, and the linear model
+# ({{ chapter.exploration }}) {{ results.exploration.ag_news.linear_accuracy | percent }}. Read it
+# together with the interval of plus or minus {{ results.rnn_peers.ag_news.half_width | points }}
+# points. {{ results.rnn_peers.ag_news.reading }}
 
 # %% [markdown]
-# ## 4.8 Using it
+# ## Using it
 #
 # A model is trained to be asked. New headlines go the same way as the training rows: the same
 # tokenizer, the same vocabulary, the same limit.
@@ -677,7 +676,7 @@ apart = {"labels": torch.tensor([0, 3]), "index": torch.tensor([0, 1])}
 caught(check_alignment, apart, [0, 1]).split(";")[0]
 
 # %% [markdown]
-# ## 4.9 When one machine is not enough
+# ## When one machine is not enough
 #
 # A batch can be shared between processes: each computes the gradient of its part, and the parts are
 # averaged. Is that the same? Only if the average knows how many texts each part had:
@@ -724,10 +723,10 @@ runtime.record("rnn", news, {
 # %% [markdown]
 # ## Exercises
 #
-# 1. Compute two steps of the recurrent network of section 4.1 with tanh instead of the logistic
-#    function, by hand and by program.
+# 1. Compute two steps of the recurrent network of {{ section("A recurrent step by hand") }} with
+#    tanh instead of the logistic function, by hand and by program.
 # 2. Write the step of a gated recurrent unit (GRU) by hand, and prove it equal to `gru_step`.
-# 3. Set the forget gate's bias to -3 in section 4.2. What do you expect? Draw it.
+# 3. Set the forget gate's bias to -3 in {{ section("Why gates") }}. What do you expect? Draw it.
 # 4. Leave out `zero_grad()` in the loop by hand. What does the loss do, and when would you notice?
 # 5. Plot the learning curves of the network with both dropouts. Where does the validation loss turn?
 # 6. Give TextCNN windows of one word only. Which other model of the table is that nearly?

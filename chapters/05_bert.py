@@ -1,5 +1,4 @@
 # ---
-# number: 5
 # title: BERT
 # summary: Build attention by hand, pre-train a small BERT from random weights, and fine-tune one that has read the news.
 # run: bert
@@ -12,19 +11,19 @@
 #   - say how many labeled rows pre-training is worth
 #   - catch the five bugs of fine-tuning that raise no error
 # prerequisites:
-#   - chapters 1, 3 and 4
-#   - matrix products, softmax, the training loop of chapter 4
+#   - "{{ chapter.exploration.link }}, {{ chapter.vocabulary.link }} and {{ chapter.rnn.link }}"
+#   - matrix products, softmax, the training loop of {{ chapter.rnn }}
 # data: AG News, or the bundled News Briefs; the encoder comes with the course
 # accelerator: helpful for the full AG News and for bigger models
 # teaching_minutes: 180
 # ---
 
 # %% [markdown]
-# ## 5.1 Attention by hand
+# ## Attention by hand
 #
 # In a recurrent network a word that stands fifty words back has gone through fifty steps before it
-# reaches the last state (chapter 4). Attention shortens the way to one step: every position looks at
-# every other position directly, and takes over a weighted average of what it finds there.
+# reaches the last state ({{ chapter.rnn }}). Attention shortens the way to one step: every position
+# looks at every other position directly, and takes over a weighted average of what it finds there.
 #
 # Who gets how much weight? Each position has a *query* (what it looks for) and a *key* (what it
 # offers). Where they point in the same direction, their product is large. A softmax turns products
@@ -152,8 +151,8 @@ for name, codes in (("without positions", 0), ("with positions", sinusoidal_posi
 # ### A whole layer
 #
 # A layer is attention between the positions, then a small network at each position (feed-forward).
-# What comes in is added to what comes out, the *residual*, so that a gradient has a way around both;
-# the sum is normalized, as in chapter 4.
+# What comes in is added to what comes out, the *residual*, so that a gradient has a way around
+# both; the sum is normalized, as in {{ chapter.rnn }}.
 
 # %%
 def layer_by_hand(states, layers, heads, mask):
@@ -163,9 +162,9 @@ def layer_by_hand(states, layers, heads, mask):
     return layer_norm(states + thought, *layers["output_norm"])
 
 # %% [markdown]
-# Now a real BERT: the small one that comes with this course (section 5.3 tells how it was made). Its
-# first layer computes the second of its hidden states from the first. Do we get the same with its
-# weights, forward and backward?
+# Now a real BERT: the small one that comes with this course ({{ section("Pre-training") }} tells
+# how it was made). Its first layer computes the second of its hidden states from the first. Do we
+# get the same with its weights, forward and backward?
 
 # %% tags=["nbval-check-output"]
 from agnews_utils.bert import bundled_encoder, encoder_layer, layer_parameters, load_encoder
@@ -181,8 +180,8 @@ weights = [tensor for pair in layers.values() for tensor in pair]
 [gap(f(states[0], layers, heads, mask), states[1], weights) < 1e-4 for f in (layer_by_hand, encoder_layer)]
 
 # %% [markdown]
-# The layer by hand is BERT's layer. A BERT is embeddings, a stack of such layers, and a small pooler
-# on top, which section 5.4 takes apart.
+# The layer by hand is BERT's layer. A BERT is embeddings, a stack of such layers, and a small
+# pooler on top, which {{ section("Fine-tuning") }} takes apart.
 #
 # ### A map of attention
 #
@@ -202,11 +201,11 @@ ax = plots.attention_map(pieces, maps[-1].mean(0), "Who looks at whom in the las
 # fetched, not why an answer was given (Jain and Wallace, 2019).
 
 # %% [markdown]
-# ## 5.2 WordPiece by hand
+# ## WordPiece by hand
 #
-# Chapter 3 gave every rare word the same id, *unknown*. BERT cuts it into pieces that it knows. The
-# rule is greedy: take the longest beginning that is in the vocabulary, then go on with the rest. A
-# piece that goes on a word begins with `##`.
+# {{ Chapter.vocabulary }} gave every rare word the same id, *unknown*. BERT cuts it into pieces
+# that it knows. The rule is greedy: take the longest beginning that is in the vocabulary, then go
+# on with the rest. A piece that goes on a word begins with `##`.
 
 # %% tags=["nbval-check-output"]
 def wordpiece_by_hand(word, vocab):
@@ -243,11 +242,11 @@ print(f"{len(words):,} words cut alike, {sum(word not in vocab for word in words
 # %% [markdown]
 # ### A vocabulary of pieces
 #
-# Where do the pieces come from? They are counted, like the words of chapter 3: start with letters,
-# join the two neighbors that stand together most often into a new piece, go on until there are enough
-# (`train_tokenizer`). Five pieces have a job instead of letters: `[PAD]` fills up a batch, `[UNK]` is
-# a word with an unknown letter, `[CLS]` opens every text, and its last state will stand for the whole
-# text, `[SEP]` closes it, and `[MASK]` hides a piece.
+# Where do the pieces come from? They are counted, like the words of {{ chapter.vocabulary }}: start
+# with letters, join the two neighbors that stand together most often into a new piece, go on until
+# there are enough (`train_tokenizer`). Five pieces have a job instead of letters: `[PAD]` fills up
+# a batch, `[UNK]` is a word with an unknown letter, `[CLS]` opens every text, and its last state
+# will stand for the whole text, `[SEP]` closes it, and `[MASK]` hides a piece.
 #
 # ### Into ids
 #
@@ -262,9 +261,10 @@ assert tokenizer.decode(ids).endswith("keeper saves two [SEP]")
 assert tokenizer.convert_ids_to_tokens(range(5)) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 # %% [markdown]
-# Capital letters are gone, and no word is unknown. As in chapter 4 the text is read as it stands in
-# the file (chapter 2 measured that its repairs do not help a classifier). One function turns text
-# into ids, in training and in prediction, so that the two cannot drift apart.
+# Capital letters are gone, and no word is unknown. As in {{ chapter.rnn }} the text is read as it
+# stands in the file ({{ chapter.cleaning }} measured that its repairs do not help a classifier).
+# One function turns text into ids, in training and in prediction, so that the two cannot drift
+# apart.
 #
 # A network of this kind reads no text longer than its table of positions, and its cost grows with the
 # length. Where should we cut?
@@ -285,7 +285,7 @@ cut.round(3)
 # 64: its vectors for later places have never been trained. So 64 is our limit.
 
 # %% [markdown]
-# ## 5.3 Pre-training
+# ## Pre-training
 #
 # A label costs somebody's time. Text is free. So let the text ask the questions: hide a piece, and
 # let the network say what stood there.
@@ -390,9 +390,9 @@ small = PretrainingModel(recipe.config(len(pieces)))
 first_loss = evaluate(small, questions)["loss"]
 
 # %% [markdown]
-# Whoever knows nothing pays $\ln V$ with $V$ pieces in the vocabulary: the test of chapter 4, with many
-# more classes. There is a cheaper way than training to do better: always give the frequent pieces
-# more. What would that cost, and what does training bring?
+# Whoever knows nothing pays $\ln V$ with $V$ pieces in the vocabulary: the test of
+# {{ chapter.rnn }}, with many more classes. There is a cheaper way than training to do better:
+# always give the frequent pieces more. What would that cost, and what does training bring?
 
 # %%
 assert abs(first_loss - log(len(pieces))) < 0.7, "the first loss should be near ln V: look at the labels"
@@ -414,11 +414,11 @@ print(f"on held-back texts: {first_loss:.2f} nats before training, {live_loss:.2
 #
 # ### The budget
 #
-# `python -m tools.pretraining --data ag_news --minutes 60 --output build/pretraining` does the
-# same for as long as you give it: both questions in turn, a larger network, embeddings that begin as
-# counted neighbors (chapter 3) instead of chance, a learning rate that follows the clock. It made the
-# encoder of this course from the training rows of AG News and some more news without labels, and kept
-# a log.
+# `python -m tools.pretraining --data ag_news --minutes 60 --output build/pretraining` does the same
+# for as long as you give it: both questions in turn, a larger network, embeddings that begin as
+# counted neighbors ({{ chapter.vocabulary }}) instead of chance, a learning rate that follows the
+# clock. It made the encoder of this course from the training rows of AG News and some more news
+# without labels, and kept a log.
 
 # %%
 from agnews_utils.bert import read_hashes, read_log
@@ -485,13 +485,13 @@ print(f"{len(stored):,} texts were read; of yours: {seen['train']:.1%} in train,
 
 # %% [markdown]
 # No test row, on either data set. Two things to know all the same. Of the training rows of AG News
-# {{ ag_news.seen["train"] | percent }} were read, and the validation rows are carved out of them: their
-# words are familiar to the encoder, their labels are not. And a hash sees equal words only: a near
-# twin (chapter 1) of a test row may have been read. `python -m tools.pretraining.check_texts` counts all
-# rows again.
+# {{ ag_news.seen["train"] | percent }} were read, and the validation rows are carved out of them:
+# their words are familiar to the encoder, their labels are not. And a hash sees equal words only: a
+# near twin ({{ chapter.exploration }}) of a test row may have been read.
+# `python -m tools.pretraining.check_texts` counts all rows again.
 
 # %% [markdown]
-# ## 5.4 Fine-tuning
+# ## Fine-tuning
 #
 # The encoder turns a text into one vector for each piece. A new head makes four numbers of the one
 # that belongs to `[CLS]`. By hand:
@@ -526,8 +526,9 @@ print(caught(model.bert, inputs_embeds=torch.randn(1, 7, 96)).split(":")[0])  # 
 #
 # ### Into batches
 #
-# The rows, the split and the length-sorted batches are those of chapters 3 and 4. On a CPU we take a
-# small sample of the training rows, on a GPU all of them.
+# The rows, the split and the length-sorted batches are those of
+# {{ chapters("vocabulary", "rnn") }}. On a CPU we take a small sample of the training rows, on a
+# GPU all of them.
 
 # %%
 from agnews_utils import runtime
@@ -597,14 +598,14 @@ ax = plots.lines(by_epoch, title, "epoch", "validation accuracy (%)")
 # **All {{ results.bert_full.ag_news.train_rows | count }} rows of AG News, official test:
 # {{ results.bert_full.ag_news.fine_tuned_accuracy | percent }} pre-trained,
 # {{ results.bert_full.ag_news.random_accuracy | percent }} from random weights**: a gap of
-# {{ results.bert_full.ag_news.gap | points(1) }} points, where one accuracy has an interval of plus or
-# minus {{ results.bert_full.ag_news.half_width | points(1) }}. The linear model of chapter 1 has
-# {{ results.bert_full.ag_news.linear_accuracy | percent }}. On all of News Briefs it is
-# {{ results.bert_full.newsbriefs.fine_tuned_accuracy | percent }} against
+# {{ results.bert_full.ag_news.gap | points(1) }} points, where one accuracy has an interval of plus
+# or minus {{ results.bert_full.ag_news.half_width | points(1) }}. The linear model of
+# {{ chapter.exploration }} has {{ results.bert_full.ag_news.linear_accuracy | percent }}. On all of
+# News Briefs it is {{ results.bert_full.newsbriefs.fine_tuned_accuracy | percent }} against
 # {{ results.bert_full.newsbriefs.random_accuracy | percent }}, and
-# {{ results.bert_full.newsbriefs.linear_accuracy | percent }} for the linear model.
-# (Epochs chosen on validation rows; medians over {{ results.bert_full.ag_news.models["fine-tuned"].seeds }}
-# seeds, but for random weights on AG News: {{ results.bert_full.ag_news.models["random"].seeds }}.)
+# {{ results.bert_full.newsbriefs.linear_accuracy | percent }} for the linear model. (Epochs chosen
+# on validation rows; medians over {{ results.bert_full.ag_news.models["fine-tuned"].seeds }} seeds,
+# but for random weights on AG News: {{ results.bert_full.ag_news.models["random"].seeds }}.)
 #
 # ### Overfitting
 #
@@ -618,10 +619,10 @@ ax = plots.lines({"training rows": (curves.index, curves["loss"]),
 print(f"lowest validation loss after epoch {curves['valid_loss'].idxmin()} of {len(curves)}")
 
 # %% [markdown]
-# The training loss falls further than the validation loss can follow. `fit` keeps the weights of the
-# epoch that was best on the *validation* rows, and `patience=1` would stop after the first epoch
-# without a gain: early stopping, as in chapter 4. A network that starts from good weights gets there
-# within very few epochs, so that recipes for BERT say "two to four".
+# The training loss falls further than the validation loss can follow. `fit` keeps the weights of
+# the epoch that was best on the *validation* rows, and `patience=1` would stop after the first
+# epoch without a gain: early stopping, as in {{ chapter.rnn }}. A network that starts from good
+# weights gets there within very few epochs, so that recipes for BERT say "two to four".
 #
 # ### Layer by layer
 #
@@ -700,9 +701,10 @@ for kind in (torch.float32, torch.float16, torch.bfloat16):
 
 # %% [markdown]
 # Half of the memory and of the traffic, at the price of digits (`bfloat16`) or of range (`float16`,
-# which therefore needs its loss scaled; `fit` does that). Weights stay in 32 bits. The other setting,
-# `accumulate=4`, adds up the gradients of four batches before each step, for batches that do not fit
-# into the memory: the same sum as in section 4.9, over time instead of over processes.
+# which therefore needs its loss scaled; `fit` does that). Weights stay in 32 bits. The other
+# setting, `accumulate=4`, adds up the gradients of four batches before each step, for batches that
+# do not fit into the memory: the same sum as in
+# {{ section("When one machine is not enough", "rnn") }}, over time instead of over processes.
 #
 # One saving needs no GPU. In a benchmark on AG News the Trainer of the transformers library, with every
 # text padded to the longest that the network can read, as in its tutorials, needed
@@ -788,7 +790,7 @@ assert flattered["training rows"] > flattered["validation rows"] - 0.05
 # | a sentence about labels | `Dense(2)` for four classes, or labels from 1 | `check_labels` |
 
 # %% [markdown]
-# ## 5.5 What pre-training buys
+# ## What pre-training buys
 #
 # ### Few labels
 #
@@ -854,7 +856,7 @@ ax = plots.accuracy_by_rows(points, "AG News: what labels and pre-training are w
 # these curves before you rent a GPU.
 
 # %% [markdown]
-# ## 5.6 Bigger models
+# ## Bigger models
 #
 # Everything above runs with any encoder of that family; only the name changes. What would
 # `bert-base-uncased` cost? Count its weights by hand, and compare with the library's.
@@ -901,7 +903,7 @@ if RUN_BIG:
 #
 # | model | training rows | AG News test | |
 # |---|---|---|---|
-# | linear model (chapter 1) | {{ results.bert_full.ag_news.train_rows | count }} | {{ results.bert_full.ag_news.linear_accuracy | percent }} | measured here |
+# | linear model ({{ chapter.exploration }}) | {{ results.bert_full.ag_news.train_rows | count }} | {{ results.bert_full.ag_news.linear_accuracy | percent }} | measured here |
 # | our BERT, random weights | {{ results.bert_full.ag_news.train_rows | count }} | {{ results.bert_full.ag_news.random_accuracy | percent }} | measured here |
 # | our BERT, pre-trained on news | {{ results.bert_full.ag_news.train_rows | count }} | {{ results.bert_full.ag_news.fine_tuned_accuracy | percent }} | measured here |
 # | {{ published.readme_rows[1].model }} | {{ published.readme_rows[1].training }} | {{ published.readme_rows[1].accuracy }}% | published: {{ published.readme_rows[1].source }} |
@@ -915,15 +917,15 @@ if RUN_BIG:
 #
 # | claim | what this chapter shows |
 # |---|---|
-# | "BERT is pre-trained on AG News" | on books and Wikipedia; on AG News only here: section 5.3 |
-# | it "maximizes the product over all words" | over the hidden ones: section 5.3 |
-# | `Dense(2)` on top | four classes need four outputs: section 5.4 |
-# | BERT takes spaCy's vectors | it takes its own ids and a mask: section 5.4 |
+# | "BERT is pre-trained on AG News" | on books and Wikipedia; on AG News only here: {{ section("Pre-training") }} |
+# | it "maximizes the product over all words" | over the hidden ones: {{ section("Pre-training") }} |
+# | `Dense(2)` on top | four classes need four outputs: {{ section("Fine-tuning") }} |
+# | BERT takes spaCy's vectors | it takes its own ids and a mask: {{ section("Fine-tuning") }} |
 # | `tf.keras.applications.Bert` | there is no such thing; that module holds networks for images |
-# | fine-tune on the test data | that is leakage, and so is pre-training on it: section 5.3 |
+# | fine-tune on the test data | that is leakage, and so is pre-training on it: {{ section("Pre-training") }} |
 
 # %% [markdown]
-# ## 5.7 Using it
+# ## Using it
 #
 # ### Save and load
 #
@@ -947,9 +949,9 @@ assert change < 0.05, "half precision should change next to nothing"
 print(f"{megabytes:.1f} MB; largest change of a probability {change:.4f}")
 
 # %% [markdown]
-# Every file is listed with its size and hash; `load_encoder` refuses one that was cut off or exchanged,
-# and says which. Now: is a text that comes in later treated as those in training were? Texts go one
-# way here, the batches of section 5.4 another one.
+# Every file is listed with its size and hash; `load_encoder` refuses one that was cut off or
+# exchanged, and says which. Now: is a text that comes in later treated as those in training were?
+# Texts go one way here, the batches of {{ section("Fine-tuning") }} another one.
 
 # %%
 right = (probabilities.argmax(1) == valid_rows["label"]).mean()
@@ -982,7 +984,8 @@ runtime.record("bert", news, {
 # %% [markdown]
 # ## Exercises
 #
-# 1. Add a fourth key that equals the query of section 5.1. What is its weight? Predict, then compute.
+# 1. Add a fourth key that equals the query of {{ section("Attention by hand") }}. What is its
+#    weight? Predict, then compute.
 # 2. Leave out the division by the root of $d_k$ in `layer_by_hand`. How far is it from BERT's layer?
 # 3. Write `[CLS] a b [SEP]` with a mask that hides `b` from `a`, but not from the others. What shape
 #    must the mask have?
@@ -993,8 +996,9 @@ runtime.record("bert", news, {
 #    rows, which one with all?
 # 8. Repeat the cell with forty labels for ten draws and give each mean its interval. Which differences
 #    remain?
-# 9. Pre-train for ten minutes with the command of section 5.3 and fine-tune what comes out
-#    (`load_encoder` takes its folder). Where in the plot of section 5.5 does it lie?
+# 9. Pre-train for ten minutes with the command of {{ section("Pre-training") }} and fine-tune what
+#    comes out (`load_encoder` takes its folder). Where in the plot of
+#    {{ section("What pre-training buys") }} does it lie?
 #
 # ## Recap
 #

@@ -182,7 +182,7 @@ def jupyterlab(root: Path, folder: Path) -> Iterator[str]:
 
 def _get(address: str, method: str = "GET") -> str | None:
     try:
-        with _opener.open(urllib.request.Request(address, method=method), timeout=10) as answer:
+        with _opener.open(urllib.request.Request(address, method=method), timeout=60) as answer:
             return answer.read().decode()
     except OSError:
         return None
@@ -217,4 +217,4 @@ def _process(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, stop)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=20)
+                process.wait(timeout=60)

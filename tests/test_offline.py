@@ -24,17 +24,17 @@ def test_loopback_works():
     server = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=lambda: server.accept()[0].sendall(b"hello"))
     thread.start()
-    with socket.create_connection(server.getsockname(), timeout=5) as connection:
+    with socket.create_connection(server.getsockname(), timeout=60) as connection:
         assert connection.recv(5) == b"hello"
     thread.join()
     server.close()
 
 
 def test_a_kernel_is_offline_too():
-    manager, client = start_new_kernel(kernel_name="python3")
+    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=300)
     try:
         code = f"import socket; socket.create_connection(('{OUTSIDE}', 80), timeout=1)"
-        reply = client.execute_interactive(code, timeout=60, output_hook=lambda message: None)
+        reply = client.execute_interactive(code, timeout=300, output_hook=lambda message: None)
         assert reply["content"]["status"] == "error"
         assert "offline" in reply["content"]["evalue"]
     finally:

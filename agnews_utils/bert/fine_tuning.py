@@ -1,4 +1,4 @@
-"""Chapter bert: batches for an encoder, fine-tuning layer by layer, learning from few labels.
+"""Chapter bert, using an encoder: batches, answers, layer-wise fine-tuning, few labels.
 
 Fine-tuning itself is `fit` of `agnews_utils.training`.
 """
@@ -14,12 +14,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from agnews_utils.bert.encoder import (
-    quiet_transformers,
-)
-from agnews_utils.training.inference import device_of, evaluation_mode, predict, to_device
+from agnews_utils.bert.encoder import quiet_transformers
+from agnews_utils.training.inference import Batch, device_of, evaluation_mode, predict, to_device
 from agnews_utils.training.optimizers import parameter_groups
 from agnews_utils.vocabulary.batching import make_loader, pad_batch
 
@@ -34,22 +32,14 @@ FINE_TUNING: dict[str, Any] = {
 }
 """Arguments of `fit` that suit the bundled encoder on a few thousand rows."""
 
-Batch = dict[str, Tensor]
+
+# --------------------------------------------------------------------------------- texts to batches
 
 
 def encode_for_bert(
-    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_length: int = MAX_LENGTH
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, max_length: int = MAX_LENGTH
 ) -> list[list[int]]:
     """Turn texts into ids with special tokens, cut at `max_length` (bert, "Into ids").
-
-    Parameters
-    ----------
-    texts : iterable of str
-        Cleaned texts.
-    tokenizer : PreTrainedTokenizerBase
-        The one that belongs to the encoder.
-    max_length : int
-        Pieces per text, special tokens included.
 
     Returns
     -------
@@ -58,12 +48,13 @@ def encode_for_bert(
 
     Raises
     ------
+    TypeError
+        If the texts are one string.
     ValueError
-        If the texts are one string, or something in them is no text, or `max_length` leaves no
-        place for a piece.
+        If something in them is no text, or `max_length` leaves no place for a piece.
     """
     if isinstance(texts, str):
-        raise ValueError("texts is one string: give a list or a column of texts.")
+        raise TypeError("texts is one string: give a list or a column of texts.")
     texts = list(texts)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
@@ -79,7 +70,7 @@ def encode_for_bert(
 def bert_loader(
     texts: Iterable[str],
     labels: Iterable[int],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerFast,
     batch_size: int = 32,
     *,
     max_length: int = MAX_LENGTH,
@@ -101,27 +92,26 @@ def bert_loader(
     )
 
 
-def text_batches(
-    texts: Iterable[str],
-    tokenizer: PreTrainedTokenizerBase,
-    batch_size: int = 128,
-    max_length: int = MAX_LENGTH,
+def _text_batches(
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, max_length: int, batch_size: int = 128
 ) -> list[Batch]:
-    """Return batches without labels; `index` tells `predict` which row each document was."""
+    """Return batches without labels, sorted by length; `index` tells which row a document was."""
     sequences = encode_for_bert(texts, tokenizer, max_length)
     order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
-    batches = []
+    batches: list[Batch] = []
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        ids, mask, lengths = pad_batch([sequences[row] for row in rows], tokenizer.pad_token_id)
-        names = ("input_ids", "attention_mask", "lengths", "index")
-        batches.append(dict(zip(names, (ids, mask, lengths, torch.tensor(rows)), strict=True)))
+        ids, mask, _ = pad_batch([sequences[row] for row in rows], tokenizer.pad_token_id)
+        batches.append({"input_ids": ids, "attention_mask": mask, "index": torch.tensor(rows)})
     return batches
+
+
+# ------------------------------------------------------------------------------- batches to answers
 
 
 def predict_texts(
     model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerFast,
     texts: Iterable[str],
     max_length: int = MAX_LENGTH,
 ) -> np.ndarray:
@@ -130,7 +120,38 @@ def predict_texts(
     Clean the texts as those that the network was trained on, and use the same `max_length`
     (bert, "A new article").
     """
-    return predict(model, text_batches(texts, tokenizer, max_length=max_length))
+    return predict(model, _text_batches(texts, tokenizer, max_length))
+
+
+def attention_maps(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, text: str, max_length: int = 128
+) -> tuple[list[str], Tensor]:
+    """Return who looks at whom in a text (bert, "A map of attention").
+
+    Returns
+    -------
+    pieces : list of str
+        The pieces of the text, special tokens included.
+    weights : Tensor, shape (layers, heads, length, length)
+        Rows are the queries; each adds up to 1.
+    """
+    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=max_length)
+    before = model.config._attn_implementation
+    with quiet_transformers(), evaluation_mode(model):
+        # The fused kernels do not keep their weights. transformers 4 cannot exchange them, warns,
+        # and computes the weights all the same.
+        model.set_attn_implementation("eager")
+        try:
+            moved = to_device(encoded, device_of(model))
+            found = model.base_model(
+                input_ids=moved["input_ids"],
+                attention_mask=moved["attention_mask"],
+                output_attentions=True,
+            )
+        finally:
+            model.set_attn_implementation(before)
+    weights = torch.stack([layer[0].cpu() for layer in found.attentions])
+    return encoded.tokens(), weights
 
 
 # ---------------------------------------------------------------------------------- layer by layer
@@ -157,18 +178,7 @@ def layerwise_parameter_groups(
 
     The head and the pooler get `learning_rate`, the top layer `learning_rate * decay`, and so on
     down to the embeddings (Howard and Ruder, 2018; Sun et al., 2019). Frozen parameters are left
-    out.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        As `load_encoder` returns it.
-    learning_rate : float
-        Of the head.
-    decay : float
-        From each layer to the one below it; 1 for the same rate everywhere.
-    weight_decay : float
-        See `agnews_utils.training.parameter_groups`.
+    out. `decay` is above 0; 1 means the same rate everywhere.
 
     Returns
     -------
@@ -215,57 +225,18 @@ def unfreeze(model: PreTrainedModel, layers: int | None = None) -> int:
     return sum(value.numel() for value in model.parameters() if value.requires_grad)
 
 
-def attention_maps(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, max_length: int = 128
-) -> tuple[list[str], Tensor]:
-    """Return who looks at whom in a text (bert, "A map of attention").
-
-    Returns
-    -------
-    pieces : list of str
-        The pieces of the text, special tokens included.
-    weights : Tensor, shape (layers, heads, length, length)
-        Rows are the queries; each adds up to 1.
-    """
-    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=max_length)
-    body = getattr(model, model.base_model_prefix)
-    before = model.config._attn_implementation
-    with quiet_transformers(), evaluation_mode(model):
-        # The fused kernels do not keep their weights. transformers 4 cannot exchange them, warns,
-        # and computes the weights all the same.
-        model.set_attn_implementation("eager")
-        try:
-            device = next(model.parameters()).device
-            found = body(
-                input_ids=encoded["input_ids"].to(device),
-                attention_mask=encoded["attention_mask"].to(device),
-                output_attentions=True,
-            )
-        finally:
-            model.set_attn_implementation(before)
-    weights = torch.stack([layer[0].cpu() for layer in found.attentions])
-    return tokenizer.convert_ids_to_tokens(encoded["input_ids"][0].tolist()), weights
-
-
 # -------------------------------------------------------------------------- few labels, many texts
 
 
 def pooled_states(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerFast,
     texts: list[str],
     max_length: int = MAX_LENGTH,
 ) -> np.ndarray:
     """Return what an encoder makes of each text: the pooled [CLS], scaled to length 1.
 
-    Parameters
-    ----------
-    model, tokenizer
-        As `load_encoder` returns them; the head is not used.
-    texts : list of str
-        The texts.
-    max_length : int
-        Pieces per text.
+    The head of the network is not used.
 
     Returns
     -------
@@ -275,7 +246,7 @@ def pooled_states(
     body: nn.Module = model.base_model
     parts, rows = [], []
     with evaluation_mode(body):
-        for batch in text_batches(texts, tokenizer, max_length=max_length):
+        for batch in _text_batches(texts, tokenizer, max_length):
             moved = to_device(batch, device_of(body))
             found = body(input_ids=moved["input_ids"], attention_mask=moved["attention_mask"])
             parts.append(nn.functional.normalize(found.pooler_output.float(), dim=-1).cpu())

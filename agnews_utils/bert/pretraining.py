@@ -1,4 +1,4 @@
-"""Chapter bert, pre-training: network, tasks, batches, time budget.
+"""Chapter bert, pre-training: settings, network, and batches of its two tasks.
 
 Two tasks without labels take turns. In the first, of BERT, the network names hidden pieces. In the
 second it says which description belongs to which title among those of its batch, from the pooled
@@ -9,11 +9,9 @@ second it says which description belongs to which title among those of its batch
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,16 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerFast
 
-from agnews_utils.bert.masking import MASKED_SHARE, asked_positions, corrupt, word_starts
+from agnews_utils.bert.masking import asked_positions, corrupt, word_starts
+from agnews_utils.training.inference import Batch
 from agnews_utils.vocabulary.batching import pad_batch
-
-Batch = dict[str, Tensor]
-_STEEPEST = 100.0
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a pre-training run; its numbers depend on these, the texts and the time.
+    """The settings of a pre-training run; its numbers depend on these, the texts and the budget.
 
     Attributes
     ----------
@@ -50,7 +46,7 @@ class Recipe:
     counted : bool
         Begin with embeddings made of counted neighbors (`counted_embeddings`), not of chance.
     learning_rate, warmup : float
-        Peak of the schedule, and share of the time before it.
+        Peak of the schedule, and share of the budget before it.
     round_steps : int
         Steps between validations, each followed by a checkpoint.
     seed : int
@@ -89,14 +85,13 @@ class Recipe:
         )
 
 
-class PretrainingModel(nn.Module):
-    """A BERT that learns both tasks; `fit` trains it (bert, "Pre-training").
+# ----------------------------------------------------------------------------------------- network
 
-    Parameters
-    ----------
-    config : BertConfig
-        Its form.
-    """
+_STEEPEST = 100.0
+
+
+class PretrainingModel(nn.Module):
+    """A BERT that learns both tasks; `fit` trains it (bert, "Pre-training")."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -134,70 +129,24 @@ class PretrainingModel(nn.Module):
             states = self.network.bert(input_ids, attention_mask=attention_mask)[0]
             wanted = positions.unsqueeze(-1).expand(-1, -1, states.shape[-1])
             return self.network.cls.predictions(states.gather(1, wanted))
-        titles, descriptions = (
-            self.represent(input_ids, attention_mask),
-            self.represent(pair_ids, pair_mask),
-        )
+        titles = self._represent(input_ids, attention_mask)
+        descriptions = self._represent(pair_ids, pair_mask)
         similar = titles @ descriptions.T * self.log_scale.exp().clamp(max=_STEEPEST)
         return torch.stack([similar, similar.T], dim=1)
 
-    def represent(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def _represent(self, input_ids: Tensor | None, attention_mask: Tensor | None) -> Tensor:
         """Return the pooled [CLS] of each text, of length 1, float32, shape (batch, hidden)."""
         pooled = self.network.bert(input_ids, attention_mask=attention_mask)[1]
         with torch.autocast(pooled.device.type, enabled=False):
             return F.normalize(pooled.float(), dim=-1)
 
 
-class TimeBudget:
-    """A learning rate that follows the clock and ends when the time does (bert, "The budget").
-
-    The rate rises for a share of the time and then falls linearly to 0. It is a function of the
-    time that has passed, not of the steps: on a machine that slows down, fewer steps are taken.
-
-    Parameters
-    ----------
-    minutes : float
-        The time for training.
-    warmup : float
-        Share of the time before the peak.
-    used : float
-        Seconds that an interrupted run has used already.
-    """
-
-    def __init__(self, minutes: float, warmup: float = 0.06, used: float = 0.0) -> None:
-        if minutes <= 0:
-            raise ValueError(f"minutes={minutes}: expected a positive number")
-        self.seconds, self.warmup, self.used = 60 * minutes, warmup, used
-        self.start: float | None = None
-
-    def passed(self) -> float:
-        """Return the share of the time that has passed, 0 to 1; the clock starts with `factor`."""
-        running = 0.0 if self.start is None else time.perf_counter() - self.start
-        return min(1.0, (self.used + running) / self.seconds)
-
-    def factor(self, step: int, steps: int) -> float:
-        """Return what the peak is multiplied with now; the `schedule` of `fit`."""
-        if self.start is None and steps > 1:  # `fit` tries the schedule with (0, 1) beforehand
-            self.start = time.perf_counter()
-        share = self.passed()
-        # Never 0: a first step with the rate 0 would be lost.
-        return max(1e-3, min(share / self.warmup if self.warmup else 1.0, 1 - share))
-
-
-# ----------------------------------------------------------------------------------------- batches
-
-_COLUMNS = ("title", "description", "text")
+# -------------------------------------------------------------------------------------------- rows
 
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """Rows as ids, special tokens included: arrays of int32, one for each row.
-
-    Attributes
-    ----------
-    titles, descriptions, texts : list of array
-        The parts of each row, and title and description as one text.
-    """
+    """Titles, descriptions, and both as one text: of each row the ids, [CLS] and [SEP] included."""
 
     titles: list[np.ndarray]
     descriptions: list[np.ndarray]
@@ -210,14 +159,18 @@ class EncodedRows:
 def encode_rows(
     frame: pd.DataFrame, tokenizer: PreTrainedTokenizerFast, length: int
 ) -> EncodedRows:
-    """Turn titles, descriptions and whole texts into ids with [CLS] and [SEP]."""
+    """Turn the columns title, description and text into ids, cut at `length` pieces."""
+    parts = []
+    for name in ("title", "description", "text"):
+        ids = tokenizer(frame[name].tolist(), truncation=True, max_length=length)["input_ids"]
+        parts.append([np.array(row, dtype=np.int32) for row in ids])
+    return EncodedRows(*parts)
 
-    def encode(texts: Sequence[str]) -> list[np.ndarray]:
-        ids = tokenizer(list(texts), truncation=True, max_length=length)["input_ids"]
-        return [np.array(row, dtype=np.int32) for row in ids]
 
-    return EncodedRows(*(encode(frame[name]) for name in _COLUMNS))
+# ----------------------------------------------------------------------------------------- batches
 
+Rows = Sequence[int] | np.ndarray
+"""Row numbers."""
 
 MASKING, MATCHING = 0, 1
 _CHUNK = 50
@@ -238,9 +191,10 @@ class PretrainingBatches:
     recipe : Recipe
         Sizes and seed.
     pieces : sequence of str
-        The piece of each id; the first five are special.
-    budget : TimeBudget, optional
-        A round ends early when its time is over.
+        The piece of each id; those in brackets are special.
+    spent : callable, optional
+        Takes the number of steps done, returns the share of the budget that is spent; a round ends
+        early at 1.
     """
 
     def __init__(
@@ -248,9 +202,9 @@ class PretrainingBatches:
         rows: EncodedRows,
         recipe: Recipe,
         pieces: Sequence[str],
-        budget: TimeBudget | None = None,
+        spent: Callable[[int], float] | None = None,
     ) -> None:
-        self.rows, self.recipe, self.pieces, self.budget = rows, recipe, pieces, budget
+        self.rows, self.recipe, self.pieces, self.spent = rows, recipe, pieces, spent
         self.special = [i for i, piece in enumerate(pieces) if _is_special(piece)]
         self.mask_id = list(pieces).index("[MASK]")
         self.paired = np.array(
@@ -270,7 +224,7 @@ class PretrainingBatches:
     def __iter__(self) -> Iterator[Batch]:
         first = self.round * self.recipe.round_steps
         for step in range(first, first + self.recipe.round_steps):
-            if step > first and self.budget is not None and self.budget.passed() >= 1:
+            if step > first and self.spent is not None and self.spent(step) >= 1:
                 return
             yield self.batch(step)
 
@@ -300,12 +254,12 @@ class PretrainingBatches:
     def batch(self, step: int) -> Batch:
         """Make the batch of a step of the run."""
         task, numbers = self.plan(step)
-        generator = _generator(self.recipe.seed, step)
-        if task == MASKING:
-            return self.masking_batch(numbers, generator)
-        return self.matching_batch(numbers, generator)
+        state = np.random.SeedSequence([self.recipe.seed, step]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state[0]) >> 1)
+        make = self.masking_batch if task == MASKING else self.matching_batch
+        return make(numbers, generator)
 
-    def masking_batch(self, numbers: Sequence[int], generator: torch.Generator) -> Batch:
+    def masking_batch(self, numbers: Rows, generator: torch.Generator) -> Batch:
         """Make a batch in which hidden pieces are asked for."""
         ids, mask, _ = pad_batch([self.rows.texts[i].tolist() for i in numbers], 0)
         corrupted, labels = self._corrupt(ids, generator)
@@ -317,45 +271,21 @@ class PretrainingBatches:
             "labels": targets,
         }
 
-    def matching_batch(self, numbers: Sequence[int], generator: torch.Generator | None) -> Batch:
+    def matching_batch(self, numbers: Rows, generator: torch.Generator | None) -> Batch:
         """Make a batch of titles and descriptions; masked, so that no single word decides."""
-        batch: Batch = {}
-        sides = (
-            ("input_ids", "attention_mask", "titles"),
-            ("pair_ids", "pair_mask", "descriptions"),
-        )
-        for ids_name, mask_name, side in sides:
-            sequences = getattr(self.rows, side)
+        sides = []
+        for sequences in (self.rows.titles, self.rows.descriptions):
             ids, mask, _ = pad_batch([sequences[i].tolist() for i in numbers], 0)
-            batch[ids_name] = ids if generator is None else self._corrupt(ids, generator)[0]
-            batch[mask_name] = mask
+            sides += [ids if generator is None else self._corrupt(ids, generator)[0], mask]
         # Each title's own description is the one of the same number, and the other way round.
-        batch["labels"] = torch.arange(len(numbers)).unsqueeze(1).repeat(1, 2)
-        return batch
+        labels = torch.arange(len(numbers)).unsqueeze(1).repeat(1, 2)
+        names = ("input_ids", "attention_mask", "pair_ids", "pair_mask", "labels")
+        return dict(zip(names, (*sides, labels), strict=True))
 
     def _corrupt(self, ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         starts = word_starts(ids, self.pieces) if self.recipe.whole_words else None
-        return corrupt(
-            ids,
-            len(self.pieces),
-            self.mask_id,
-            self.special,
-            share=MASKED_SHARE,
-            starts=starts,
-            generator=generator,
-        )
-
-    def tokens(self, step: int) -> int:
-        """Return how many pieces a step reads, padding left out."""
-        task, numbers = self.plan(step)
-        if task == MASKING:
-            return sum(len(self.rows.texts[i]) for i in numbers)
-        return sum(len(self.rows.titles[i]) + len(self.rows.descriptions[i]) for i in numbers)
-
-
-def _generator(*numbers: int) -> torch.Generator:
-    state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]) >> 1)
+        size = len(self.pieces)
+        return corrupt(ids, size, self.mask_id, self.special, starts=starts, generator=generator)
 
 
 def _is_special(piece: str) -> bool:
@@ -379,7 +309,7 @@ def _buckets(
 
 def validation_batches(
     rows: EncodedRows, recipe: Recipe, pieces: Sequence[str]
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[list[Batch], list[Batch]]:
     """Return the same masked batches, and the same batches of pairs, for every validation."""
     batches = PretrainingBatches(rows, recipe, pieces)
     order = np.argsort([len(ids) for ids in rows.texts], kind="stable")
@@ -387,6 +317,6 @@ def validation_batches(
     generator = torch.Generator().manual_seed(0)
     masked = [batches.masking_batch(group, generator) for group in groups]
     masked = [batch for batch in masked if bool((batch["labels"] >= 0).any())]
-    paired = batches.paired[:1000] if batches.match_share else []
+    paired = batches.paired[: 1000 if batches.match_share else 0]
     starts = range(0, len(paired) - 99, 100)  # all of the same size: a chance of 1 in 100
     return masked, [batches.matching_batch(paired[s : s + 100], None) for s in starts]

@@ -79,11 +79,13 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 8000) -> PreTrainedT
 
     Raises
     ------
+    TypeError
+        If the texts are one string.
     ValueError
-        If the texts are one string or hold nothing to learn from.
+        If they hold nothing to learn from.
     """
     if isinstance(texts, str):
-        raise ValueError("texts is one string: give a list of texts.")
+        raise TypeError("texts is one string: give a list or a column of texts.")
     tokenizer = Tokenizer(
         models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD)
     )

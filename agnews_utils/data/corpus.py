@@ -1,7 +1,4 @@
-"""What the files of AG News are and where the course keeps them (exploration, "Get the data").
-
-This module imports nothing else of the package: reading, downloading and describing all use it.
-"""
+"""What the files of AG News are and where the course keeps them (exploration, "Get the data")."""
 
 from __future__ import annotations
 
@@ -23,17 +20,7 @@ AG_NEWS_ROWS = {"train.csv": 120_000, "test.csv": 7_600}
 
 
 def bundled_folder(name: str = "newsbriefs") -> Path:
-    """Folder of a data set that comes with the course.
-
-    Parameters
-    ----------
-    name : str
-        Name of the data set; only "newsbriefs" is bundled.
-
-    Returns
-    -------
-    Path
-        `data/<name>` of the repository, or the copy inside the installed package.
+    """Folder of a data set that comes with the course, in the repository or inside the package.
 
     Raises
     ------
@@ -53,11 +40,8 @@ def bundled_folder(name: str = "newsbriefs") -> Path:
 def ag_news_folder() -> Path:
     """Folder that AG News is downloaded to and looked for; it need not exist yet.
 
-    Returns
-    -------
-    Path
-        `data/ag_news` of the repository; with an installed package (Colab), `data/ag_news` under
-        the working directory.
+    It is `data/ag_news` of the repository; with an installed package (Colab), that of the working
+    directory.
     """
     root = repository_root()
     return (Path.cwd() if root is None else root) / "data" / "ag_news"

@@ -1,10 +1,10 @@
-"""Find exact and near duplicates among many short texts (exploration, "Near twins").
+"""Find near duplicates among many short texts (exploration, "Near twins").
 
 Two texts are near duplicates when the sets of their three-word sequences (shingles) overlap: their
 Jaccard similarity reaches a threshold. Comparing all pairs would take hours, so MinHash (Broder
 1997) turns each set into a short signature, and banding (Leskovec, Rajaraman and Ullman, "Mining
 of Massive Datasets", section 3.4) compares only texts whose signatures agree somewhere. The exact
-similarity then decides. This module imports nothing else of the package.
+similarity then decides.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -30,6 +30,20 @@ _WINDOW = 32  # neighbors that a text is compared with inside one bucket
 _BLOCK = 2048  # texts (or pairs) handled at once, so that the arrays stay in the cache
 
 
+def list_of_texts(texts: Iterable[str]) -> list[str]:
+    """Return texts as a list; raise a TypeError if they are one string, or one of them is none."""
+    if isinstance(texts, str):
+        raise TypeError("texts is one string: give a list or a column of texts.")
+    texts = list(texts)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"text {position} is {type(text).__name__}, not a string: fill missing texts "
+                'with "" first.'
+            )
+    return texts
+
+
 def words(text: str) -> list[str]:
     """Split a text into lower-case words, runs of the letters a-z and digits; the rest is dropped.
 
@@ -44,17 +58,7 @@ def words(text: str) -> list[str]:
 def shingles(text: str, size: int = 3) -> set[tuple[str, ...]]:
     """Return all sequences of `size` consecutive words of a text (exploration, "Near twins").
 
-    Parameters
-    ----------
-    text : str
-        Any text.
-    size : int
-        Words in a shingle.
-
-    Returns
-    -------
-    set of tuple of str
-        A text of fewer than `size` words is one shingle; a text without words has none.
+    A text of fewer than `size` words is one shingle; a text without words has none.
     """
     _check_size(size)
     found = words(text)
@@ -64,13 +68,7 @@ def shingles(text: str, size: int = 3) -> set[tuple[str, ...]]:
 
 
 def jaccard(a: set, b: set) -> float:
-    """Return the share of the elements of two sets that both have (exploration, "Near twins").
-
-    Returns
-    -------
-    float
-        |a and b| / |a or b|, from 0 to 1. Two empty sets have nothing in common: 0.
-    """
+    """Return |a and b| / |a or b|, from 0 to 1 (exploration, "Near twins"); 0 for empty sets."""
     union = len(a | b)
     return len(a & b) / union if union else 0.0
 
@@ -80,8 +78,8 @@ def minhash_signatures(
 ) -> np.ndarray:
     """Compute signatures whose share of equal entries estimates the Jaccard similarity.
 
-    The same texts give the same signatures in every process and on every
-    machine. The estimate has a standard error of at most 0.5 / sqrt(permutations).
+    The same texts give the same signatures in every process and on every machine. The estimate has
+    a standard error of at most 0.5 / sqrt(permutations).
 
     Parameters
     ----------
@@ -119,11 +117,11 @@ def near_duplicate_pairs(
 ) -> np.ndarray:
     """Find the pairs of texts whose shingles have a Jaccard similarity of at least `threshold`.
 
-    Every pair returned is right; of the pairs just at the threshold about
-    1 in 100 can be missed, and fewer the more alike they are. Where more than 33 texts share a
-    piece of boilerplate, each is compared with the next 32 of them instead of with all, so that
-    the cost stays linear: some pairs of such a crowd are then missing, but chains of pairs still
-    hold it together in `near_duplicate_groups`.
+    Every pair returned is right; of the pairs just at the threshold about 1 in 100 can be missed,
+    and fewer the more alike they are. Where more than 33 texts share a piece of boilerplate, each
+    is compared with the next 32 of them instead of with all, so that the cost stays linear: some
+    pairs of such a crowd are then missing, but chains of pairs still hold it together in
+    `near_duplicate_groups`.
 
     Parameters
     ----------
@@ -183,20 +181,8 @@ def near_duplicate_groups(
         Group of each text, numbered from 0 in order of first appearance; a text without a near
         duplicate is a group of its own.
     """
-    texts = _as_list(texts)
+    texts = list_of_texts(texts)
     return _components(near_duplicate_pairs(texts, threshold, **options), len(texts))
-
-
-def exact_duplicate_groups(texts: Iterable[str]) -> np.ndarray:
-    """Give each text the number of its group of texts that are equal character by character.
-
-    Returns
-    -------
-    ndarray of int64 (documents,)
-        Group of each text, numbered from 0 in order of first appearance.
-    """
-    seen: dict[str, int] = {}
-    return np.array([seen.setdefault(text, len(seen)) for text in _as_list(texts)], dtype=np.int64)
 
 
 # ------------------------------------------------------------------------- hashed shingles
@@ -221,13 +207,15 @@ def _hashed_sets(texts: Iterable[str], size: int) -> tuple[np.ndarray, np.ndarra
         Text i owns `hashes[starts[i]:starts[i + 1]]`.
     """
     _check_size(size)
-    table, flat, lengths = _WordHashes(), [], []
-    for text in _as_list(texts):
+    table = _WordHashes()
+    flat: list[int] = []
+    counts: list[int] = []
+    for text in list_of_texts(texts):
         found = words(text)
-        lengths.append(len(found))
+        counts.append(len(found))
         flat.extend(map(table.__getitem__, found))
     word_hashes = np.array(flat, dtype=np.uint64)
-    lengths = np.array(lengths, dtype=np.int64)
+    lengths = np.array(counts, dtype=np.int64)
     # A shingle is a polynomial in its words' hashes. It may begin at any word that has enough
     # words behind it; a text that is too short is one shingle, shorter than the others.
     first = np.concatenate([[0], np.cumsum(lengths)])
@@ -348,19 +336,6 @@ def _blocks(array: np.ndarray) -> list[np.ndarray]:
     return [array[start : start + _BLOCK] for start in range(0, len(array), _BLOCK)]
 
 
-def _as_list(texts: Iterable[str]) -> Sequence[str]:
-    if isinstance(texts, str):
-        raise TypeError("texts is one string: give a list or a column of texts.")
-    texts = list(texts)
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(
-                f"text {position} is {type(text).__name__}, not a string: fill missing texts "
-                'with "" first.'
-            )
-    return texts
-
-
 def _check_size(size: int) -> None:
     if size < 1:
         raise ValueError(f"size is {size}: a shingle has at least one word.")
@@ -370,22 +345,15 @@ def _check_size(size: int) -> None:
 
 
 def text_hashes(texts: Iterable[str]) -> np.ndarray:
-    """Hash texts by their words alone: case, punctuation and spaces make no difference.
-
-    Parameters
-    ----------
-    texts : iterable of str
-        Cleaned texts.
+    """Hash cleaned texts by their words alone: case, punctuation and spaces make no difference.
 
     Returns
     -------
-    array, shape (texts,), int64
+    ndarray of int64 (texts,)
         The first eight bytes of the BLAKE2 hash of the lower-cased words and numbers, joined by
         single spaces. Among 100,000 texts two different ones share a hash with a chance of about
         one to four billion.
     """
-    digests = [
-        hashlib.blake2b(" ".join(_WORD.findall(text.lower())).encode(), digest_size=8).digest()
-        for text in texts
-    ]
+    joined = (" ".join(words(text)) for text in list_of_texts(texts))
+    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in joined]
     return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)

@@ -44,21 +44,11 @@ _SOURCE = re.compile(rf"\((?P<credit>{_NAMES})\)|(?<!\S)(?P<dateline>{_NAMES}) -
 def artifact_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """Count the rows that hold each artifact, by class, too (exploration, "Dirt in the texts").
 
-    Parameters
-    ----------
-    frame : DataFrame
-        News rows with the columns `text` and `label`, as `read_news_csv` gives them.
-
     Returns
     -------
     DataFrame
         One row per entry of `ARTIFACTS`, indexed by its name, with the columns `total` (rows),
         `percent` (of all rows) and one column of row counts per class.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing.
     """
     require_columns(frame, "text", "label")
     labels = frame["label"].to_numpy()

@@ -1,69 +1,24 @@
-"""Chapter evaluation, several models: intervals by the bootstrap, tests, the Pareto front."""
+"""Chapter evaluation, several models: paired intervals and tests, many pairs, the Pareto front.
+
+The bootstrap of any score is `scipy.stats.bootstrap`; the chapter writes it by hand first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from math import ceil, erfc, sqrt
+from math import ceil, sqrt
 from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.stats import binomtest
 
 from agnews_utils.evaluation.metrics import checked_flags, require_same_rows
 
-# ----------------------------------------------------------------------------------- the bootstrap
-
-
-def bootstrap_interval(
-    statistic: Callable[..., float],
-    *columns: ArrayLike,
-    draws: int = 1_000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Return the percentile interval of any score (Efron 1979; evaluation, "How sure are we?").
-
-    Parameters
-    ----------
-    statistic : callable
-        Computes the score of drawn rows: `statistic(*columns)`.
-    *columns : arrays (rows, ...)
-        What it is computed from, such as true and predicted labels. All are drawn together.
-    draws : int
-        Number of test sets drawn, each of as many rows as there are, with replacement.
-    confidence : float
-        Share of the drawn scores inside the interval.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end, in the units of the score.
-
-    Raises
-    ------
-    ValueError
-        If there is no column or no row, the columns differ in length, or a setting is impossible.
-    """
-    _check_settings(draws, confidence)
-    if not columns:
-        raise ValueError("columns: give at least one array to draw rows from.")
-    arrays = [np.asarray(column) for column in columns]
-    rows = len(arrays[0])
-    if rows == 0:
-        raise ValueError("column 0 is empty: a score needs at least one row.")
-    for number, array in enumerate(arrays):
-        require_same_rows(arrays[0], array, f"column {number}")
-    rng = np.random.default_rng(seed)
-    scores = []
-    for _ in range(draws):
-        drawn = rng.integers(rows, size=rows)
-        scores.append(statistic(*(array[drawn] for array in arrays)))
-    return _middle(np.array(scores), confidence)
+# -------------------------------------------------------------------------------------- two models
 
 
 @dataclass(frozen=True)
@@ -93,56 +48,39 @@ def paired_bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> PairedDifference:
-    """Compare two models by drawing test rows, the same rows for both.
-
-    A drawn difference depends only on how many drawn rows the first model alone got right and how
-    many the second alone. These counts follow a multinomial distribution, so they are drawn at
-    once: the same distribution as drawing row by row, thousands of times faster (evaluation, "How
-    sure are we?").
+    """Compare two models by drawing test rows, the same rows for both (Efron 1979).
 
     Parameters
     ----------
     right_a, right_b : array of bool (rows,)
-        Whether each model is right on each row.
-    draws, confidence, seed
-        As in `bootstrap_interval`.
+        Whether each model is right on each row (evaluation, "Who beats whom").
+    draws : int
+        Number of test sets drawn, each of as many rows as there are, with replacement.
+    confidence : float
+        Share of the drawn differences inside the interval.
+    seed : int
+        Of the draws.
 
     Raises
     ------
     ValueError
         If the lengths differ, an entry is not True or False, or a setting is impossible.
     """
-    _check_settings(draws, confidence)
+    if draws < 1:
+        raise ValueError(f"draws={draws}: expected 1 or more, better 10,000.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence}: expected a share between 0 and 1.")
     only_a, only_b, rows = disagreement(right_a, right_b)
+    # A drawn difference depends only on how many drawn rows the first model alone got right, and
+    # how many the second alone. These counts follow a multinomial distribution, so they are drawn
+    # at once: for 10,000 draws of 7,600 rows 3 milliseconds, 600 with `scipy.stats.bootstrap`.
     shares = [only_a / rows, only_b / rows, (rows - only_a - only_b) / rows]
     counts = np.random.default_rng(seed).multinomial(rows, shares, size=draws)
     drawn = (counts[:, 0] - counts[:, 1]) / rows
-    low, high = _middle(drawn, confidence)
+    outside = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [outside, 1 - outside])
     p_value = min(1.0, 2 * min((drawn <= 0).mean(), (drawn >= 0).mean()))
-    return PairedDifference((only_a - only_b) / rows, low, high, float(p_value))
-
-
-def disagreement(right_a: ArrayLike, right_b: ArrayLike) -> tuple[int, int, int]:
-    """Count the rows that only the first model got right, only the second, and all rows."""
-    right_a, right_b = checked_flags(right_a, "right_a"), checked_flags(right_b, "right_b")
-    require_same_rows(right_a, right_b, "right_b")
-    return int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()), len(right_a)
-
-
-def _check_settings(draws: int, confidence: float) -> None:
-    if draws < 1:
-        raise ValueError(f"draws={draws}: expected 1 or more, better 1,000.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence}: expected a share between 0 and 1.")
-
-
-def _middle(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    outside = 50 * (1 - confidence)  # percent on either side
-    low, high = np.percentile(values, [outside, 100 - outside])
-    return float(low), float(high)
-
-
-# ------------------------------------------------------------------------- two models, many models
+    return PairedDifference((only_a - only_b) / rows, float(low), float(high), float(p_value))
 
 
 @dataclass(frozen=True)
@@ -162,16 +100,15 @@ class McNemar:
     p_value: float
 
 
-def mcnemar(right_a: ArrayLike, right_b: ArrayLike, exact: bool = True) -> McNemar:
+def mcnemar(right_a: ArrayLike, right_b: ArrayLike) -> McNemar:
     """Test whether two models have the same accuracy, on the same rows (McNemar 1947).
+
+    The exact test: on rows where just one model is right, a fair coin says which.
 
     Parameters
     ----------
     right_a, right_b : array of bool (rows,)
         Whether each model is right on each row.
-    exact : bool
-        True: the two-sided binomial test of a fair coin. False: the chi-squared approximation with
-        continuity correction (Edwards 1948), (|a - b| - 1)^2 / (a + b), never below 0.
 
     Raises
     ------
@@ -179,35 +116,27 @@ def mcnemar(right_a: ArrayLike, right_b: ArrayLike, exact: bool = True) -> McNem
         If the lengths differ, or an entry is not True or False.
     """
     only_a, only_b, _ = disagreement(right_a, right_b)
-    tosses = only_a + only_b
-    if tosses == 0:
+    if only_a + only_b == 0:
         return McNemar(0, 0, 1.0)
-    if exact:
-        # Whole numbers of any size, so that nothing is rounded before the one division.
-        tail, ways = 0, 1  # ways: how many of the 2 ** tosses outcomes have so many heads
-        for heads in range(min(only_a, only_b) + 1):
-            tail += ways
-            ways = ways * (tosses - heads) // (heads + 1)
-        return McNemar(only_a, only_b, min(1.0, 2 * tail / 2**tosses))
-    statistic = max(abs(only_a - only_b) - 1, 0) ** 2 / tosses
-    return McNemar(only_a, only_b, erfc(sqrt(statistic / 2)))
+    return McNemar(only_a, only_b, float(binomtest(only_a, only_a + only_b).pvalue))
+
+
+def disagreement(right_a: ArrayLike, right_b: ArrayLike) -> tuple[int, int, int]:
+    """Count the rows that only the first model got right, only the second, and all rows."""
+    right_a, right_b = checked_flags(right_a, "right_a"), checked_flags(right_b, "right_b")
+    require_same_rows(right_a, right_b, "right_b")
+    return int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()), len(right_a)
+
+
+# ------------------------------------------------------------------------------------- many models
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Raise p-values so that many comparisons may be read at once (Holm 1979).
 
     Who compares 36 pairs at the level 0.05 finds about two differences where there is none. After
-    this correction the chance of even one such finding is at most 0.05.
-
-    Parameters
-    ----------
-    p_values : array (comparisons,)
-        Numbers from 0 to 1.
-
-    Returns
-    -------
-    ndarray (comparisons,)
-        Corrected values in the same order, at most 1.
+    this correction the chance of even one such finding is at most 0.05. The values, shape
+    (comparisons,), keep their order and stay at most 1.
 
     Raises
     ------
@@ -312,12 +241,12 @@ def rows_to_tell(
     return ceil(((false_alarm * without + found * spread) / gap) ** 2)
 
 
-def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> np.ndarray:
+def pareto_front(costs: ArrayLike, scores: ArrayLike) -> np.ndarray:
     """Mark what nobody beats: no other is as cheap and better, or as good and cheaper.
 
     Parameters
     ----------
-    costs, scores : sequence of float (models,)
+    costs, scores : array (models,)
         Less cost and more score are better (evaluation, "What does it cost?").
 
     Returns

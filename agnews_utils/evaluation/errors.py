@@ -5,21 +5,26 @@ Wrong labels are found by confident learning (Northcutt, Jiang and Chuang, 2021)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn.model_selection import StratifiedGroupKFold
 
 from agnews_utils.data.corpus import CLASS_NAMES
-from agnews_utils.data.duplicates import near_duplicate_groups, near_duplicate_pairs
+from agnews_utils.data.duplicates import (
+    list_of_texts,
+    near_duplicate_groups,
+    near_duplicate_pairs,
+)
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import read_truth
 from agnews_utils.evaluation.metrics import (
     checked_flags,
     checked_labels,
-    checked_probabilities,
+    checked_rows,
     require_same_rows,
 )
 from agnews_utils.vocabulary.vocab import tokenize_all
@@ -56,8 +61,7 @@ def read_closely(
     ValueError
         If rows and probabilities do not fit together.
     """
-    probabilities = checked_probabilities(probabilities, frame)
-    true = checked_labels(frame["label"], probabilities.shape[1], "frame['label']")
+    true, probabilities = checked_rows(frame["label"], probabilities, "frame['label']")
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wanted = np.flatnonzero((predicted != true) == mistakes)
     order = np.argsort(-confidence[wanted] if mistakes else confidence[wanted], kind="stable")
@@ -73,7 +77,7 @@ def read_closely(
     )
 
 
-def slice_table(right: ArrayLike, slices: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+def slice_table(right: ArrayLike, slices: Mapping[str, ArrayLike]) -> pd.DataFrame:
     """Return the accuracy on groups of rows, with intervals (evaluation, "Where is it wrong?").
 
     Parameters
@@ -107,55 +111,35 @@ def slice_table(right: ArrayLike, slices: Mapping[str, Sequence[object]]) -> pd.
     return pd.DataFrame(list(lines.values()), index=index, columns=columns)
 
 
-def twins_in_train(train_texts: Sequence[str], test_texts: Sequence[str]) -> np.ndarray:
-    """Say of each test text whether a near duplicate stands in the training texts.
+def twins_in_train(train_texts: Iterable[str], test_texts: Iterable[str]) -> np.ndarray:
+    """Say of each test text whether a near duplicate stands in the training texts, (test rows,).
 
-    Returns
-    -------
-    ndarray of bool (test rows,)
-        By `near_duplicate_pairs` with its usual threshold; on AG News this takes some seconds.
+    By `near_duplicate_pairs` with its usual threshold; on AG News this takes some seconds.
     """
-    train_texts, test_texts = list(train_texts), list(test_texts)
-    pairs = near_duplicate_pairs(train_texts + test_texts)
-    first = len(train_texts)
+    train, test = list_of_texts(train_texts), list_of_texts(test_texts)
+    pairs = near_duplicate_pairs(train + test)
+    first = len(train)
     across = pairs[(pairs[:, 0] < first) & (pairs[:, 1] >= first)]
-    has_twin = np.zeros(len(test_texts), dtype=bool)
+    has_twin = np.zeros(len(test), dtype=bool)
     has_twin[across[:, 1] - first] = True
     return has_twin
 
 
-def unknown_words(train_texts: Sequence[str], test_texts: Sequence[str]) -> np.ndarray:
-    """Count the different tokens of each test text that no training text holds.
-
-    Returns
-    -------
-    ndarray of int64 (test rows,)
-        By the course's tokenizer (chapter vocabulary).
-    """
-    known: set[str] = set()
-    for tokens in tokenize_all(train_texts):
-        known.update(tokens)
-    return np.array([len(set(tokens) - known) for tokens in tokenize_all(test_texts)])
+def unknown_words(train_texts: Iterable[str], test_texts: Iterable[str]) -> np.ndarray:
+    """Count the different tokens of each test text that no training text holds, (test rows,)."""
+    train, test = tokenize_all(list_of_texts(train_texts)), tokenize_all(list_of_texts(test_texts))
+    known = {token for tokens in train for token in tokens}
+    return np.array([len(set(tokens) - known) for tokens in test])
 
 
 def brief_facts(split: str) -> pd.DataFrame:
-    """Return what is known about each row of News Briefs, in the order of its file.
-
-    Parameters
-    ----------
-    split : {"train", "test"}
-        Which file.
+    """Return what is known about each row of News Briefs' "train" or "test", in its order.
 
     Returns
     -------
     DataFrame
         `hard` (written to be hard to classify), `wrong_label` (changed on purpose), `true_label`
         (0 to 3) and `topic`.
-
-    Raises
-    ------
-    ValueError
-        If the split is unknown.
     """
     if split not in ("train", "test"):
         raise ValueError(f'split={split!r}: expected "train" or "test".')
@@ -191,7 +175,7 @@ def class_thresholds(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
     ValueError
         If the shapes do not fit, a label is out of range, or a row is no probability.
     """
-    labels, probabilities = _checked_rows(labels, probabilities)
+    labels, probabilities = checked_rows(labels, probabilities, "labels")
     return np.array(
         [
             column[labels == k].mean() if (labels == k).any() else np.inf
@@ -205,8 +189,8 @@ def confident_classes(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray
 
     Of several, the one with the highest probability.
     """
+    labels, probabilities = checked_rows(labels, probabilities, "labels")
     thresholds = class_thresholds(labels, probabilities)
-    probabilities = checked_probabilities(probabilities)
     passed = np.where(probabilities >= thresholds - _SLACK, probabilities, -1.0)
     return np.where(passed.max(axis=1) >= 0, passed.argmax(axis=1), -1)
 
@@ -219,37 +203,28 @@ def confident_joint(labels: ArrayLike, probabilities: ArrayLike) -> np.ndarray:
     ndarray of int64 (classes, classes)
         Off the diagonal stand rows that look mislabeled. Rows that pass no threshold count nowhere.
     """
-    labels, probabilities = _checked_rows(labels, probabilities)
-    classes = probabilities.shape[1]
+    labels, probabilities = checked_rows(labels, probabilities, "labels")
     confident = confident_classes(labels, probabilities)
+    joint = np.zeros((probabilities.shape[1],) * 2, dtype=np.int64)
     counted = confident >= 0
-    cells = labels[counted] * classes + confident[counted]
-    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+    np.add.at(joint, (labels[counted], confident[counted]), 1)
+    return joint
 
 
 def label_quality(
     labels: ArrayLike, probabilities: ArrayLike, method: str = "normalized_margin"
 ) -> np.ndarray:
-    """Score how well each label fits, from 0 (looks wrong) to 1.
+    """Score how well each label fits, shape (rows,), from 0 (looks wrong) to 1.
 
     Parameters
     ----------
     labels, probabilities
-        As in `class_thresholds`.
+        As in `class_thresholds`, with its errors.
     method : {"normalized_margin", "self_confidence"}
-        The probability of the given label; or that minus the highest of the others, moved to the
-        range 0 to 1.
-
-    Returns
-    -------
-    ndarray (rows,)
-
-    Raises
-    ------
-    ValueError
-        If the method is unknown; else as in `class_thresholds`.
+        The probability of the given label minus the highest of the others, moved to the range 0
+        to 1; or the probability of the given label alone.
     """
-    labels, probabilities = _checked_rows(labels, probabilities)
+    labels, probabilities = checked_rows(labels, probabilities, "labels")
     rows = np.arange(len(labels))
     own = probabilities[rows, labels]
     if method == "self_confidence":
@@ -264,17 +239,12 @@ def label_quality(
 def suspect_rows(
     labels: ArrayLike, probabilities: ArrayLike, method: str = "normalized_margin"
 ) -> np.ndarray:
-    """Return the rows whose label looks wrong, the worst first (evaluation, "Wrong labels").
+    """Return the positions of rows whose label looks wrong (evaluation, "Wrong labels").
 
     Suspect are the rows off the diagonal of `confident_joint` whose most probable class is not the
-    given label; for these the order is that of `label_quality`.
-
-    Returns
-    -------
-    ndarray of int64 (suspects,)
-        Positions of rows. Errors as in `label_quality`.
+    given label; the worst come first, in the order of `label_quality`.
     """
-    labels, probabilities = _checked_rows(labels, probabilities)
+    labels, probabilities = checked_rows(labels, probabilities, "labels")
     confident = confident_classes(labels, probabilities)
     wrong = (confident >= 0) & (confident != labels) & (probabilities.argmax(axis=1) != labels)
     found = np.flatnonzero(wrong)
@@ -284,12 +254,12 @@ def suspect_rows(
 
 def out_of_fold_probabilities(
     make_model: Callable[[], Any],
-    texts: Sequence[str],
+    texts: Iterable[str],
     labels: ArrayLike,
     folds: int = 5,
     seed: int = 0,
 ) -> np.ndarray:
-    """Return probabilities of each row from a model that was trained on the other folds.
+    """Return probabilities, (rows, classes), of each row from a model trained on the other folds.
 
     Near duplicates stay in one fold: a twin with the same wrong label would vouch for it.
 
@@ -297,31 +267,29 @@ def out_of_fold_probabilities(
     ----------
     make_model : callable
         Returns a new model with `fit(texts, labels)` and `predict_proba(texts)`.
-    texts : sequence of str (rows,)
+    texts : iterable of str (rows,)
         The texts.
     labels : array (rows,)
-        Their labels; every class has to occur in every set of training folds.
+        Their labels.
     folds : int
         Number of parts, 2 or more; more are slower and leave more rows to train on.
     seed : int
         Of the division into folds.
 
-    Returns
-    -------
-    ndarray (rows, classes)
-
     Raises
     ------
+    TypeError
+        If `texts` is a single string.
     ValueError
         If the lengths differ, or a class has fewer rows than there are folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    texts = np.array(list(texts), dtype=object)
+    all_texts = np.array(list_of_texts(texts), dtype=object)
     classes = int(np.max(np.asarray(labels), initial=0)) + 1
     labels = checked_labels(labels, classes, "labels")
-    if len(texts) != len(labels):
-        raise ValueError(f"{len(texts)} texts, but {len(labels)} labels: give one label a text.")
+    if len(all_texts) != len(labels):
+        raise ValueError(
+            f"{len(all_texts)} texts, but {len(labels)} labels: give one label a text."
+        )
     if folds < 2:
         raise ValueError(f"folds={folds}: expected 2 or more, or nothing is left to train on.")
     rows = np.bincount(labels, minlength=classes)
@@ -330,15 +298,10 @@ def out_of_fold_probabilities(
             f"class {rows.argmin()} has {rows.min()} rows, fewer than the {folds} folds: give "
             "more rows, or use fewer folds."
         )
-    groups = near_duplicate_groups(list(texts))
+    groups = near_duplicate_groups(all_texts)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     probabilities = np.zeros((len(labels), classes))
-    for train, held_out in splitter.split(texts, labels, groups):
-        model = make_model().fit(list(texts[train]), labels[train])
-        probabilities[held_out] = model.predict_proba(list(texts[held_out]))
+    for train, held_out in splitter.split(all_texts, labels, groups):
+        model = make_model().fit(list(all_texts[train]), labels[train])
+        probabilities[held_out] = model.predict_proba(list(all_texts[held_out]))
     return probabilities
-
-
-def _checked_rows(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    probabilities = checked_probabilities(probabilities, labels)
-    return checked_labels(labels, probabilities.shape[1], "labels"), probabilities

@@ -1,4 +1,4 @@
-"""Predictions that are stored once and analyzed many times (evaluation, "The same rows for all").
+"""Predictions that are stored once and analyzed many times (evaluation, "One table").
 
 One file per model, seed and data set, `results/predictions/<model>-<seed>.<data>.safetensors`: the
 logarithms of the probabilities on test and validation rows, in 16 bits, and the labels of the
@@ -27,6 +27,7 @@ from sklearn.svm import LinearSVC
 
 from agnews_utils.data.loading import News
 from agnews_utils.data.splitting import train_valid_split
+from agnews_utils.evaluation.metrics import checked_probabilities
 from agnews_utils.files import course_path, written_whole
 from agnews_utils.rnn.networks import BagOfEmbeddings, count_parameters
 from agnews_utils.runtime import seed_everything
@@ -94,16 +95,9 @@ class Predictions:
 def store_predictions(
     news: News, predictions: Predictions, folder: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Write predictions made on a data set (`make results` calls it).
+    """Write predictions made on a data set, bound to its test file by MD5; returns the path.
 
-    Parameters
-    ----------
-    news : News
-        The data; the file is bound to its test file by MD5.
-    predictions : Predictions
-        What was predicted.
-    folder : path, optional
-        By default the course's `results/predictions`.
+    `make results` calls it. Without a `folder` they go to the course's `results/predictions`.
 
     Raises
     ------
@@ -111,7 +105,8 @@ def store_predictions(
         If the numbers of rows differ, or a value is no probability.
     """
     _check(predictions, len(news.test))
-    target = Path(folder or course_path("results/predictions")) / _file_name(predictions, news.name)
+    name = f"{predictions.model}-{predictions.seed}.{news.name}.safetensors"
+    target = Path(folder or course_path("results/predictions")) / name
     about = {
         "format": _FORMAT,
         "model": predictions.model,
@@ -120,11 +115,10 @@ def store_predictions(
         "trained_on": news.description,
         "cost": json.dumps(predictions.cost),
     }
-    with np.errstate(divide="ignore"):
-        tensors = {
-            name: np.log(getattr(predictions, name)).clip(_LEAST).astype(np.float16)
-            for name in ("test", "valid")
-        }
+    tensors = {
+        name: np.log(np.maximum(getattr(predictions, name), np.exp(_LEAST))).astype(np.float16)
+        for name in ("test", "valid")
+    }
     tensors["valid_labels"] = np.asarray(predictions.valid_labels).astype(np.uint8)
     with written_whole(target) as partial:
         save_file(tensors, partial, metadata=about)
@@ -205,21 +199,12 @@ def _check(predictions: Predictions, test_rows: int) -> None:
         raise PredictionError(f"model={predictions.model!r}: expected one of {', '.join(MODELS)}")
     expected = {"test": test_rows, "valid": len(predictions.valid_labels)}
     for name, rows in expected.items():
-        values = getattr(predictions, name)
-        if values.ndim != 2 or len(values) != rows:
-            raise PredictionError(
-                f"{name} has the shape {values.shape}: expected {rows:,} rows of probabilities."
-            )
-        bad = ~(np.isfinite(values).all(1) & (abs(values.sum(1) - 1) < 1e-3) & (values >= 0).all(1))
-        if bad.any():
-            raise PredictionError(
-                f"row {int(bad.argmax())} of {name} is {values[bad][0].tolist()}: expected "
-                "probabilities that add up to 1."
-            )
-
-
-def _file_name(predictions: Predictions, data: str) -> str:
-    return f"{predictions.model}-{predictions.seed}.{data}.safetensors"
+        try:
+            values = checked_probabilities(getattr(predictions, name), name)
+        except ValueError as error:
+            raise PredictionError(str(error)) from error
+        if len(values) != rows:
+            raise PredictionError(f"{name} has {len(values):,} rows: expected {rows:,}.")
 
 
 # ------------------------------------------------- the linear model, and stand-ins for stored runs
@@ -275,7 +260,7 @@ def quick_predictions(news: News, seeds: Iterable[int] = (1, 2)) -> dict[str, li
     news : News
         Any data set with four classes.
     seeds : iterable of int
-        Runs of the bag of embeddings.
+        One run of the bag of embeddings for each.
     """
     fit_rows, valid_rows = train_valid_split(news.train, 0.05, seed=42)
     fit_rows = fit_rows.sample(min(len(fit_rows), MOST_ROWS), random_state=0)
@@ -296,17 +281,7 @@ def linear_run(
     c: float = 1.0,
     trained_on: str = "",
 ) -> Predictions:
-    """Train the linear model; return its predictions with what it cost.
-
-    Parameters
-    ----------
-    fit_rows, valid_rows, test : DataFrame
-        News rows to learn from, and those to predict.
-    c : float
-        See `LinearClassifier`.
-    trained_on : str
-        The data, for the record.
-    """
+    """Train the linear model on `fit_rows`; return its predictions with what it cost."""
     started = time.process_time()
     model = LinearClassifier(c).fit(fit_rows["text"], fit_rows["label"])
     trained = time.process_time()
@@ -317,7 +292,7 @@ def linear_run(
     return Predictions("linear", 1, answers, valid, labels, cost, trained_on)
 
 
-def _bag(frames: tuple, news: News, seed: int) -> Predictions:
+def _bag(frames: tuple[pd.DataFrame, ...], news: News, seed: int) -> Predictions:
     tokens = [tokenize_all(frame["text"]) for frame in frames]
     vocab = build_vocab(tokens[0], min_freq=2)
     fit_loader, valid_loader, test_loader = (

@@ -125,7 +125,7 @@ def run_over_time(
     weights: Sequence[Tensor],
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, State]:
-    """Apply a step to one position after the other (rnn, "Unrolled over time").
+    """Apply a step to one position after the other (rnn, "A recurrent step by hand").
 
     Parameters
     ----------

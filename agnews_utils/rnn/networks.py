@@ -39,7 +39,7 @@ def token_mask(lengths: Tensor, length: int) -> Tensor:
 
 
 def reverse_texts(values: Tensor, lengths: Tensor) -> Tensor:
-    """Turn each text around and leave its padding at the end (rnn, "Two directions").
+    """Turn each text around and leave its padding at the end (rnn, "A classifier").
 
     Parameters
     ----------

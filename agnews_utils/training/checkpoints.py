@@ -1,15 +1,17 @@
 """Save and load a training run so that it can go on where it stopped (rnn, "Checkpoints").
 
-A checkpoint is a folder `step-00000120` with `*.safetensors` files for the tensors and one
-`state.json` for the rest: nothing in it can run code when it is loaded, as a pickle could. It is
-written under another name, flushed to the disk and renamed, so that under its own name it is whole
-or not there. `state.json` holds the size and hash of every other file; a damaged checkpoint is
-passed over for the one before it.
+A checkpoint is a folder `step-00000120` that is whole or not there: `model.safetensors` holds the
+weights, `state.json` all else (its tensors lie in `state.safetensors`), and `hashes.json` shows
+later damage.
+
+Accelerate's `save_state` and `load_state` would be shorter, but they use pickles, and a pickle can
+run code when it is loaded: with torch below 2.4 accelerate reads all of them without torch's
+`weights_only`, and with any torch those of `register_for_checkpointing`. safetensors and JSON hold
+data only.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -23,20 +25,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from agnews_utils.files import file_hash, written_whole
 
 KEPT = 2
 """How many checkpoints stay in a folder."""
 
-Tensors = dict[str, Tensor]
-_FORMAT = "agnews_utils checkpoint 1"
+Tensors = Mapping[str, Tensor]
+_FORMAT = "agnews_utils checkpoint 2"
 _NAME = re.compile(r"step-(\d{8,})")
-_PARTIAL = ".partial"
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError)
+_TENSOR = "tensor in state.safetensors"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint does not fit the run that shall go on from it; the message says why."""
+    """A checkpoint or a file of weights does not fit the run or the model; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +53,19 @@ class Checkpoint:
     ----------
     folder : Path
         Where it lies.
-    tensors : dict of str to (dict of str to Tensor)
-        Groups of tensors, such as "model" and "optimizer".
+    weights : mapping of str to Tensor
+        The model's, on the CPU.
     state : dict
-        Plain numbers, strings, lists and mappings.
+        All else that was saved; tuples have become lists, and keys of mappings strings.
     """
 
     folder: Path
-    tensors: dict[str, Tensors]
+    weights: Tensors
     state: dict[str, Any]
 
 
 def save_checkpoint(
-    folder: str | os.PathLike[str],
-    step: int,
-    tensors: Mapping[str, Tensors],
-    state: Mapping[str, Any],
+    folder: str | os.PathLike[str], step: int, weights: Tensors, state: Mapping[str, Any]
 ) -> Path:
     """Write a checkpoint, and remove all but the newest two.
 
@@ -72,10 +75,10 @@ def save_checkpoint(
         The folder of the run; made if need be.
     step : int
         The step after which the checkpoint is taken; its name.
-    tensors : mapping of str to (dict of str to Tensor)
-        Groups of tensors; each becomes a file.
+    weights : mapping of str to Tensor
+        The model's.
     state : mapping
-        What JSON can hold.
+        Mappings and lists, nested as need be, of tensors and what JSON can hold.
 
     Returns
     -------
@@ -83,26 +86,27 @@ def save_checkpoint(
         The folder of the checkpoint.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_over in folder.glob(f"step-*{_PARTIAL}"):
+    for left_over in folder.glob("step-*.partial"):  # the run was killed while it wrote
         shutil.rmtree(left_over)
+    tensors: dict[str, Tensor] = {}
+
+    def put_aside(value: object) -> dict[str, str]:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}: {value!r}")
+        number = str(len(tensors))
+        tensors[number] = value
+        return {_TENSOR: number}
+
     target = folder / f"step-{step:08d}"
-    temporary = target.with_name(target.name + _PARTIAL)
-    temporary.mkdir()
-    files = {}
-    for group, content in tensors.items():
-        path = temporary / f"{group}.safetensors"
-        _write_tensors(content, path)
-        files[path.name] = {"bytes": path.stat().st_size, "blake2b": _file_hash(path)}
-    text = json.dumps({"format": _FORMAT, "files": files, "state": dict(state)})
-    (temporary / "state.json").write_text(text, encoding="utf-8")
-    for path in [*temporary.iterdir(), temporary]:
-        _flush(path)
-    if target.exists():  # a damaged one of the same step, or the same run once more
-        shutil.rmtree(target)
-    os.replace(temporary, target)
-    _flush(folder)
-    for _, old in _named(folder)[KEPT:]:
+    with written_whole(target) as partial:
+        partial.mkdir()
+        text = json.dumps({"format": _FORMAT, **state}, default=put_aside)
+        (partial / "state.json").write_text(text, encoding="utf-8")
+        _save_tensors(weights, partial / "model.safetensors")
+        _save_tensors(tensors, partial / "state.safetensors")
+        hashes = {path.name: file_hash(path) for path in partial.iterdir()}
+        (partial / "hashes.json").write_text(json.dumps(hashes), encoding="utf-8")
+    for old in checkpoint_folders(folder)[KEPT:]:
         shutil.rmtree(old)
     return target
 
@@ -110,61 +114,40 @@ def save_checkpoint(
 def load_checkpoint(folder: str | os.PathLike[str]) -> Checkpoint | None:
     """Load the newest whole checkpoint of a run, or return None if there is none.
 
-    A checkpoint that was being written when the run was killed is not looked at; one that was
-    damaged later is named in a warning, and the one before it is loaded.
+    A damaged one is named in a warning, and the one before it is loaded.
     """
-    for _, candidate in _named(Path(folder)):
+    for candidate in checkpoint_folders(folder):
         try:
             return _load(candidate)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except _DAMAGE as error:
             warnings.warn(f"{candidate} is damaged and passed over: {error}", stacklevel=2)
     return None
 
 
-def has_checkpoint(folder: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder holds a checkpoint, whole or damaged."""
-    return bool(_named(Path(folder)))
-
-
-def _named(folder: Path) -> list[tuple[int, Path]]:
-    """Step and folder of every checkpoint, the newest first."""
-    paths = folder.iterdir() if folder.is_dir() else []
-    found = [(int(match[1]), path) for path in paths if (match := _NAME.fullmatch(path.name))]
-    return sorted(found, reverse=True)
+def checkpoint_folders(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return a run's checkpoints, whole or damaged, the newest first."""
+    paths = [path for path in Path(folder).glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(paths, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
 
 
 def _load(folder: Path) -> Checkpoint:
-    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    if content["format"] != _FORMAT:
-        raise ValueError(f"its format is {content['format']!r}, expected {_FORMAT!r}")
-    tensors = {}
-    for name, expected in content["files"].items():
-        path = folder / name
-        if path.stat().st_size != expected["bytes"] or _file_hash(path) != expected["blake2b"]:
+    hashes = json.loads((folder / "hashes.json").read_text(encoding="utf-8"))
+    for name, expected in hashes.items():
+        if file_hash(folder / name) != expected:
             raise ValueError(f"{name} was changed or cut off")
-        tensors[path.stem] = load_file(path)
-    return Checkpoint(folder, tensors, content["state"])
+    tensors = load_file(folder / "state.safetensors")
+    state = json.loads(
+        (folder / "state.json").read_text(encoding="utf-8"),
+        object_hook=lambda entry: tensors[entry[_TENSOR]] if _TENSOR in entry else entry,
+    )
+    if state["format"] != _FORMAT:
+        raise ValueError(f"its format is {state['format']!r}, expected {_FORMAT!r}")
+    return Checkpoint(folder, load_file(folder / "model.safetensors"), state)
 
 
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+def _save_tensors(tensors: Tensors, path: Path) -> None:
     # A copy each: safetensors refuses views and tensors that share memory, such as tied weights.
     save_file({name: value.detach().cpu().clone() for name, value in tensors.items()}, path)
-
-
-def _flush(path: Path) -> None:
-    """Make the system write a file or folder to the disk now."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows opens no folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # -------------------------------------------------------------------------- weights alone
@@ -172,16 +155,9 @@ def _flush(path: Path) -> None:
 
 def save_weights(model: nn.Module, path: str | os.PathLike[str]) -> Path:
     """Write a model's weights to a safetensors file, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        _write_tensors(model.state_dict(), temporary)
-        _flush(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    with written_whole(path) as partial:
+        _save_tensors(model.state_dict(), partial)
+    return Path(path)
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -198,80 +174,49 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(f"{os.fspath(path)} does not exist: train and save a model first.")
     try:
         weights = load_file(path)
-    except Exception as error:
-        # The library raises a SafetensorError of its own, a plain Exception.
+    except SafetensorError as error:
         raise CheckpointError(f"{os.fspath(path)} is no whole safetensors file: {error}") from None
-    check_fit(model, weights, os.fspath(path))
+    check_fit(model, weights, path)
     model.load_state_dict(weights)
 
 
-def check_fit(model: nn.Module, weights: Tensors, name: str) -> None:
-    """Check that weights have the names and shapes of a model's.
+def check_fit(model: nn.Module, weights: Tensors, path: str | os.PathLike[str]) -> None:
+    """Check that weights have the names and shapes of a model's, before any is changed.
 
     Raises
     ------
     CheckpointError
-        If not; the message names the first difference.
+        If not; the message names the path and the first difference.
     """
     wanted = model.state_dict()
     for key in sorted(wanted.keys() | weights.keys()):
         here, there = (tuple(d[key].shape) if key in d else "missing" for d in (wanted, weights))
         if here != there:
             raise CheckpointError(
-                f"{name} does not fit the model: {key} is {there} in the file and {here} in the "
-                "model. Build the model with the settings that it was trained with."
+                f"{os.fspath(path)} does not fit the model: {key} is {there} in the file and "
+                f"{here} in the model. Build the model with the settings that it was trained with."
             )
 
 
-# ---------------------------------------------------------------- optimizer and generators
-
-
-def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[str, Any]]:
-    """Split an optimizer's state into tensors and what JSON can hold."""
-    content = optimizer.state_dict()
-    tensors: Tensors = {}
-    plain: dict[str, Any] = {}
-    for index, values in content["state"].items():
-        for name, value in values.items():
-            (tensors if isinstance(value, Tensor) else plain)[f"{index}.{name}"] = value
-    return tensors, {"groups": content["param_groups"], "plain": plain}
-
-
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Tensors, saved: Mapping[str, Any]
-) -> None:
-    """Give an optimizer the state that `optimizer_state` took from one like it."""
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in {**tensors, **saved["plain"]}.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    groups = [
-        {name: tuple(v) if name == "betas" else v for name, v in group.items()}
-        for group in saved["groups"]
-    ]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+# ----------------------------------------------------------------------- random generators
 
 
 def generator_states() -> dict[str, Any]:
-    """Return the states of the random generators of Python, NumPy and torch as plain lists."""
-    version, numbers, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state()
-    states = {
-        "python": [version, list(numbers), gauss],
-        "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],
-        "torch": torch.get_rng_state().tolist(),
+    """Return the states of the random generators of Python, NumPy and torch, for a checkpoint."""
+    numpy: dict[str, Any] = dict(np.random.get_state(legacy=False))
+    return {
+        "python": random.getstate(),
+        "numpy": numpy | {"state": numpy["state"] | {"key": numpy["state"]["key"].tolist()}},
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
-    if torch.cuda.is_initialized():
-        states["cuda"] = [state.tolist() for state in torch.cuda.get_rng_state_all()]
-    return states
 
 
 def restore_generators(states: Mapping[str, Any]) -> None:
-    """Set the random generators to what `generator_states` returned."""
+    """Set the random generators to what `generator_states` returned, or a checkpoint kept of it."""
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
-    torch.set_rng_state(torch.tensor(states["torch"], dtype=torch.uint8))
-    for device, state in enumerate(states.get("cuda", [])):
-        torch.cuda.set_rng_state(torch.tensor(state, dtype=torch.uint8), device)
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    for device, state in enumerate(states["cuda"]):
+        torch.cuda.set_rng_state(state, device)

@@ -33,14 +33,18 @@ def check_batch(batch: Mapping[str, Any], classes: int | None = None) -> None:
 
     Raises
     ------
+    TypeError
+        If the batch is no mapping.
     CheckError
         If there are no labels, no documents, tensors of different sizes, masks or lengths that
         contradict each other, or a label that is no class: AG News' files count from 1 to 4, and
         the loss from 0 to 3.
     """
-    if not isinstance(batch, Mapping) or "labels" not in batch:
-        found = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
-        raise CheckError(f'a batch is a mapping with inputs and "labels", but this one is: {found}')
+    wanted = 'a batch is a mapping with inputs and "labels", but this one'
+    if not isinstance(batch, Mapping):
+        raise TypeError(f"{wanted} is a {type(batch).__name__}.")
+    if "labels" not in batch:
+        raise CheckError(f"{wanted} has only: {', '.join(map(str, batch)) or 'nothing'}.")
     labels = batch["labels"]
     for name, values in batch.items():
         if isinstance(values, Tensor) and values.shape[:1] != labels.shape[:1]:
@@ -132,38 +136,14 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
         )
 
 
-def check_training_mode(model: nn.Module) -> None:
-    """Check that dropout is on: `model.train()` was called after the last `model.eval()`.
-
-    Raises
-    ------
-    CheckError
-        If the model is in evaluation mode.
-    """
-    if not model.training:
-        raise CheckError("the model is in evaluation mode: call model.train() before training.")
-
-
 def check_evaluation_mode(model: nn.Module) -> None:
-    """Check that dropout is off: no part of the model is in training mode.
-
-    Raises
-    ------
-    CheckError
-        If a part of the model is in training mode, so that its predictions are random.
-    """
+    """Raise a CheckError if a part of the model is in training mode: its dropout is on."""
     if any(module.training for module in model.modules()):
         raise CheckError("the model is in training mode: call model.eval() before predicting.")
 
 
 def check_no_gradients(model: nn.Module) -> None:
-    """Check that no gradient is left over from an earlier step.
-
-    Raises
-    ------
-    CheckError
-        If a parameter has a gradient other than zero: the next `backward` would add to it.
-    """
+    """Raise a CheckError if a parameter has a gradient other than zero, from an earlier step."""
     for name, parameter in model.named_parameters():
         if parameter.grad is not None and bool(parameter.grad.any()):
             raise CheckError(
@@ -199,21 +179,9 @@ def check_alignment(batch: Mapping[str, Tensor], labels: Any) -> None:
 
 
 def check_finite(value: float, name: str, place: str) -> None:
-    """Check that a loss or a gradient's norm is a finite number.
+    """Raise a CheckError if a number is infinite or nan.
 
-    Parameters
-    ----------
-    value : float
-        The number.
-    name : str
-        What it is, such as "loss".
-    place : str
-        Where it arose, such as "step 12 (epoch 1, batch 12 of 57)".
-
-    Raises
-    ------
-    CheckError
-        If it is infinite or not a number.
+    `name` says what it is, such as "loss", and `place` where it arose, such as "step 12".
     """
     if not math.isfinite(value):
         raise CheckError(

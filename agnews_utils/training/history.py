@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from agnews_utils.files import write_text
@@ -42,14 +40,13 @@ EPOCH_COLUMNS = (
 )
 _FORMAT = "agnews_utils history 1"
 
-
-def _columns(names: tuple[str, ...]) -> dict[str, list[Any]]:
-    return {name: [] for name in names}
+Table = dict[str, list[Any]]
+"""Columns by name; `pandas.DataFrame(history.epochs)` makes a frame of one."""
 
 
 @dataclass
 class History:
-    """The record of a run of `fit`: columns of numbers, ready to be drawn (rnn, "fit").
+    """The record of a run of `fit`: columns of numbers, ready to draw (rnn, "The training loop").
 
     Losses and accuracies are averages over documents, whatever the sizes of the batches. Those of
     training are measured while the weights still change and with dropout on, so that they may be
@@ -74,19 +71,21 @@ class History:
         Whether it ended because validation did not improve, or because a callback said so.
     """
 
-    steps: dict[str, list[Any]] = field(default_factory=lambda: _columns(STEP_COLUMNS))
-    epochs: dict[str, list[Any]] = field(default_factory=lambda: _columns(EPOCH_COLUMNS))
+    steps: Table = field(default_factory=lambda: {name: [] for name in STEP_COLUMNS})
+    epochs: Table = field(default_factory=lambda: {name: [] for name in EPOCH_COLUMNS})
     best_epoch: int | None = None
     interrupted: bool = False
     stopped_early: bool = False
 
     def add_step(self, **values: Any) -> None:
-        """Append one step; every column of `STEP_COLUMNS` is named once."""
-        _append(self.steps, values)
+        """Append one step: a value for each of `STEP_COLUMNS`."""
+        for name, column in self.steps.items():
+            column.append(values[name])
 
     def add_epoch(self, **values: Any) -> None:
-        """Append one epoch; every column of `EPOCH_COLUMNS` is named once."""
-        _append(self.epochs, values)
+        """Append one epoch: a value for each of `EPOCH_COLUMNS`."""
+        for name, column in self.epochs.items():
+            column.append(values[name])
 
     @property
     def best(self) -> dict[str, Any]:
@@ -96,100 +95,41 @@ class History:
         position = (self.best_epoch or self.epochs["epoch"][-1]) - 1
         return {name: column[position] for name, column in self.epochs.items()}
 
-    def to_frame(self, of: str = "epochs") -> pd.DataFrame:
-        """Return the table of `"epochs"` or `"steps"`."""
-        if of not in ("epochs", "steps"):
-            raise ValueError(f'of={of!r}: expected "epochs" or "steps"')
-        return pd.DataFrame(getattr(self, of))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and numbers."""
-        return asdict(self)
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the history to a file."""
+        write_text(path, json.dumps({"format": _FORMAT, **asdict(self)}, indent=1) + "\n")
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> History:
-        """Return the history that `to_dict` described.
-
-        Raises
-        ------
-        ValueError
-            If fields are missing or unknown, or columns differ in length.
-        """
-        expected = {entry.name for entry in fields(cls)}
-        if set(content) != expected:
-            raise ValueError(f"a history has the fields {sorted(expected)}, not {sorted(content)}")
-        history = cls(**content)
-        for table in (history.steps, history.epochs):
-            if len({len(column) for column in table.values()}) > 1:
-                raise ValueError("the columns of a history differ in length: the file is damaged")
-        return history
-
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return the history as JSON, and write it to a file if one is named."""
-        text = json.dumps({"format": _FORMAT, **self.to_dict()}, indent=1) + "\n"
-        if path is not None:
-            write_text(Path(path), text)
-        return text
-
-    @classmethod
-    def from_json(cls, source: str | os.PathLike[str]) -> History:
-        """Read a history from a file, or from the text that `to_json` returned.
+    def from_json(cls, path: str | os.PathLike[str]) -> History:
+        """Read a history from a file.
 
         Raises
         ------
         FileNotFoundError
             If the file does not exist.
         ValueError
-            If it is not a history; the message names the file.
+            If it is not a whole history; the message names the file.
         """
-        is_text = isinstance(source, str) and source.lstrip().startswith("{")
-        name = "the text" if is_text else os.fspath(source)
-        text = source if is_text else Path(source).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
         try:
             content = json.loads(text)
             if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
                 raise ValueError(f"expected the format {_FORMAT!r}")
-            return cls.from_dict(content)
+            if set(content) != set(vars(cls())):
+                raise ValueError(f"expected the fields {sorted(vars(cls()))}")
+            history = cls(**content)
+            for table in (history.steps, history.epochs):
+                if len({len(column) for column in table.values()}) > 1:
+                    raise ValueError("its columns differ in length")
         except (ValueError, TypeError) as error:
+            name = os.fspath(path)
             raise ValueError(f"{name} is not a history that fit() wrote: {error}") from None
-
-
-def _append(table: dict[str, list[Any]], values: dict[str, Any]) -> None:
-    if set(values) != set(table):
-        raise ValueError(f"expected the columns {sorted(table)}, not {sorted(values)}")
-    for name, value in values.items():
-        table[name].append(value)
-
-
-def peak_memory_mb(device: torch.device | None = None) -> float:
-    """Return the most memory used so far, in MB of 1e6 bytes: of the GPU, else of this process."""
-    if device is not None and device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
-    if sys.platform == "win32":
-        import psutil
-
-        return round(psutil.Process().memory_info().peak_wset / 1e6, 1)
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on a Mac, KiB elsewhere
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+        return history
 
 
 @dataclass
 class Totals:
-    """Sums over the documents of an epoch, whose means go into the history.
-
-    Attributes
-    ----------
-    documents, targets : int
-        Documents, and labels that count; the same where each document has one label.
-    loss, correct : float
-        Summed loss in nats, number of right answers.
-    norms : float
-        Sum of the gradient norms of the steps.
-    seconds, cpu_seconds : float
-        On the clock and of this process; `cpu_seconds` as far as an earlier process took them.
-    """
+    """Sums over an epoch: labels that count, loss in nats, lengths of gradients, seconds."""
 
     documents: int = 0
     targets: int = 0
@@ -198,9 +138,6 @@ class Totals:
     norms: float = 0.0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._cpu_start = time.process_time() - self.cpu_seconds
 
     def add(self, documents: int, targets: int, loss: float, correct: float, norm: float) -> None:
         """Add the sums of one step."""
@@ -211,14 +148,20 @@ class Totals:
         self.norms += norm
 
     def means(self) -> dict[str, float]:
-        """Return loss and accuracy so far."""
+        """Return loss and accuracy."""
         targets = max(1, self.targets)
         return {"loss": self.loss / targets, "accuracy": self.correct / targets}
 
-    def cpu_so_far(self) -> float:
-        """Return the CPU seconds since the epoch began."""
-        return time.process_time() - self._cpu_start
 
-    def to_dict(self) -> dict[str, float]:
-        """Return what `Totals(**...)` goes on from."""
-        return asdict(self) | {"cpu_seconds": self.cpu_so_far()}
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory used so far, in MB of 1e6 bytes: of the GPU, else of this process."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
+    if sys.platform == "win32":
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 1e6, 1)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on a Mac, KiB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)

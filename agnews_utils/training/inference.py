@@ -8,9 +8,9 @@ the logits, shape (batch, classes), or an object that has them as `.logits`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,17 @@ from torch.nn import functional as F
 from agnews_utils.training.checks import IGNORED, check_batch, check_labels, check_logits
 
 Batch = Mapping[str, Any]
+"""Tensors with one entry or row per document, by name."""
+
 _NEVER_INPUTS = ("labels", "index")
+
+
+class Batches(Protocol):
+    """Batches that can be counted and read again and again: a DataLoader or a list."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
 
 
 def model_inputs(model: nn.Module, batch: Batch) -> dict[str, Any]:
@@ -53,10 +63,7 @@ def compute_logits(model: nn.Module, batch: Batch) -> Tensor:
 
 def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
     """Return a batch whose tensors lie on a device."""
-    return {
-        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-        for name, value in batch.items()
-    }
+    return _each_tensor(batch, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 def own_rows(batch: Batch, process: int, processes: int) -> tuple[dict[str, Any], int]:
@@ -71,10 +78,13 @@ def own_rows(batch: Batch, process: int, processes: int) -> tuple[dict[str, Any]
     if processes == 1:
         return dict(batch), documents
     pick = torch.tensor(rows or [0])
-    share = {
-        name: value[pick] if isinstance(value, Tensor) else value for name, value in batch.items()
+    return _each_tensor(batch, lambda tensor: tensor[pick]), len(rows)
+
+
+def _each_tensor(batch: Batch, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    return {
+        name: change(value) if isinstance(value, Tensor) else value for name, value in batch.items()
     }
-    return share, len(rows)
 
 
 def count_targets(labels: Tensor) -> int:
@@ -85,14 +95,8 @@ def count_targets(labels: Tensor) -> int:
 def mean_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return the cross-entropy averaged over the labels that count, in nats; nan if none does.
 
-    Parameters
-    ----------
-    logits : Tensor, shape (batch, classes) or (batch, length, classes)
-        The model's output.
-    labels : Tensor, shape (batch,) or (batch, length)
-        Classes from 0; -100 does not count.
-    label_smoothing : float
-        Share of the target spread over all classes (Szegedy et al., 2016).
+    Shapes are those of `check_logits`; a share of `label_smoothing` of each target is spread over
+    all classes (Szegedy et al., 2016).
     """
     return F.cross_entropy(
         logits.flatten(0, -2),
@@ -158,7 +162,10 @@ def evaluate(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Any]:
                 sums.append(_batch_sums(model, share, counted, device))
                 targets += counted
     loss, correct = torch.stack(sums).cpu().double().sum(0).tolist()
-    loss, correct, targets = _over_processes([loss, correct, targets], device, processes)
+    if processes > 1:
+        total = torch.tensor([loss, correct, targets], dtype=torch.float64, device=device)
+        torch.distributed.all_reduce(total)
+        loss, correct, targets = total.tolist()
     if targets == 0:
         raise ValueError("there is nothing to evaluate: no batch has a label that counts.")
     return {
@@ -180,14 +187,6 @@ def _batch_sums(model: nn.Module, batch: Batch, targets: int, device: torch.devi
     return torch.stack([loss, count_correct(logits, moved["labels"]).float()])
 
 
-def _over_processes(sums: list[float], device: torch.device, processes: int) -> list[float]:
-    if processes == 1:
-        return sums
-    total = torch.tensor(sums, dtype=torch.float64, device=device)
-    torch.distributed.all_reduce(total)
-    return total.tolist()
-
-
 def predict(model: nn.Module, batches: Iterable[Batch]) -> np.ndarray:
     """Return the probability of each class for each document (rnn, "Using it").
 
@@ -207,19 +206,21 @@ def predict(model: nn.Module, batches: Iterable[Batch]) -> np.ndarray:
         If there is no batch.
     """
     device = device_of(model)
-    parts, rows = [], []
+    parts: list[Tensor] = []
+    rows: list[Tensor] = []
     with evaluation_mode(model):
         for batch in batches:
             logits = compute_logits(model, to_device(batch, device))
             parts.append(logits.softmax(-1).cpu())
-            rows.append(batch.get("index"))
+            if "index" in batch:
+                rows.append(batch["index"])
     if not parts:
         raise ValueError("there is nothing to predict: no batch came.")
     probabilities = torch.cat(parts).numpy()
-    if any(index is None for index in rows):
-        order = getattr(getattr(batches, "batch_sampler", None), "row_order", None)
-        return probabilities if order is None else probabilities[order.argsort()]
-    return probabilities[torch.cat(rows).argsort().numpy()]
+    if len(rows) == len(parts):
+        return probabilities[torch.cat(rows).argsort().numpy()]
+    order = getattr(getattr(batches, "batch_sampler", None), "row_order", None)
+    return probabilities if order is None else probabilities[order.argsort()]
 
 
 def device_of(model: nn.Module) -> torch.device:

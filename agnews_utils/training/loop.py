@@ -10,11 +10,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,24 +28,19 @@ from agnews_utils.runtime import pick_device, seed_everything
 from agnews_utils.training.checkpoints import (
     Checkpoint,
     CheckpointError,
+    Tensors,
     check_fit,
+    checkpoint_folders,
     generator_states,
-    has_checkpoint,
     load_checkpoint,
-    optimizer_state,
     restore_generators,
-    restore_optimizer,
     save_checkpoint,
 )
-from agnews_utils.training.checks import (
-    check_batch,
-    check_finite,
-    check_labels,
-    check_logits,
-)
+from agnews_utils.training.checks import check_batch, check_finite, check_labels, check_logits
 from agnews_utils.training.history import History, Totals, peak_memory_mb
 from agnews_utils.training.inference import (
     Batch,
+    Batches,
     compute_logits,
     count_correct,
     count_targets,
@@ -55,17 +49,14 @@ from agnews_utils.training.inference import (
     own_rows,
     to_device,
 )
-from agnews_utils.training.optimizers import (
-    Schedule,
-    build_optimizer,
-    schedule_factor,
-)
+from agnews_utils.training.optimizers import Schedule, build_optimizer, schedule_factor
+from agnews_utils.training.settings import Callback, FitSettings
 
 
 def fit(
     model: nn.Module,
-    train: Iterable[Batch],
-    valid: Iterable[Batch] | None = None,
+    train: Batches,
+    valid: Batches | None = None,
     *,
     epochs: int = 1,
     learning_rate: float = 1e-3,
@@ -145,13 +136,32 @@ def fit(
         If a batch or the model's output is wrong, or the loss is not finite; see `checks`.
     CheckpointError
         If the folder holds checkpoints of another run, or of this one and `resume` is False.
-    ValueError
+    TypeError, ValueError
         If a setting is impossible.
     """
-    settings = locals()
-    options = SimpleNamespace(**{name: settings[name] for name in fit.__kwdefaults__})
-    check_settings(train, valid, options)
-    loop = TrainingLoop(model, train, valid, options)
+    settings = FitSettings(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        schedule=schedule,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        clip=clip,
+        accumulate=accumulate,
+        label_smoothing=label_smoothing,
+        patience=patience,
+        keep_best=keep_best,
+        seed=seed,
+        mixed_precision=mixed_precision,
+        checkpoint_folder=checkpoint_folder,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        progress=progress,
+        on_step=on_step,
+        on_epoch=on_epoch,
+    )
+    settings.check_data(train, valid)
+    loop = TrainingLoop(model, train, valid, settings)
     ended = False
     try:
         loop.run()
@@ -163,16 +173,15 @@ def fit(
     return loop.history
 
 
-# ---------------------------------------------------------------------------------------- the loop
-
-Callback = Callable[[History, nn.Module], bool | None]
+_COUNTERS = ("epoch", "batch", "step", "worse_epochs", "finished", "best")
+"""Attributes of the loop that a checkpoint keeps as they are."""
 
 _STEPS_BETWEEN_LOOKS = 25
 """On a GPU: reading a loss makes the CPU wait for it, so the numbers are read in bunches."""
 
 
 class TrainingLoop:
-    """One call of `fit`; its arguments are in `options`.
+    """One call of `fit`.
 
     Attributes
     ----------
@@ -186,51 +195,53 @@ class TrainingLoop:
         Sums over the current epoch.
     best : tuple of float, optional
         Validation accuracy and negative validation loss of the best epoch.
+    generators : list of dict, optional
+        States to go on with in the middle of an epoch, one for each process.
+    unread : list
+        Steps whose numbers have not been read yet: what is known of each, and a tensor of its
+        summed loss, number of right answers and gradient norm.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        train: Iterable[Batch],
-        valid: Iterable[Batch] | None,
-        options: SimpleNamespace,
+        self, model: nn.Module, train: Batches, valid: Batches | None, settings: FitSettings
     ) -> None:
         self.module, self.train_batches, self.valid_batches = model, train, valid
-        self.options = options
-        self.accelerator = make_accelerator(options.mixed_precision)
+        self.settings = settings
+        # accelerate keeps the precision and device of its first use; a notebook calls fit() often.
+        AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+        self.accelerator = Accelerator(
+            mixed_precision=settings.mixed_precision, cpu=pick_device().type == "cpu"
+        )
         self.device = self.accelerator.device
-        self.steps_per_epoch = math.ceil(len(train) / options.accumulate)
-        self.steps = options.epochs * self.steps_per_epoch
+        self.steps_per_epoch = math.ceil(len(train) / settings.accumulate)
+        self.steps = settings.epochs * self.steps_per_epoch
         self.history, self.totals = History(), Totals()
         self.epoch = self.batch = self.step = self.worse_epochs = 0
         self.finished = False
         self.best: tuple[float, float] | None = None
-        self.best_weights: dict[str, Tensor] | None = None
+        self.best_weights: Tensors | None = None
         self.generators: list[dict[str, Any]] | None = None
         self.unread: list[tuple[dict[str, Any], Tensor]] = []
-        self._prepare()
-        show = self.accelerator.is_main_process and shows_progress(options.progress)
-        self.bar = tqdm(total=self.steps, initial=self.step, unit="step", disable=not show)
-        self.clock = time.perf_counter()
 
-    def _prepare(self) -> None:
-        """Move the model to its device, make the optimizer, and load a checkpoint if asked to."""
-        options = self.options
         self.module.to(self.device)
-        self.optimizer = options.optimizer
-        if isinstance(self.optimizer, str):
+        if isinstance(settings.optimizer, str):
             self.optimizer = build_optimizer(
-                self.optimizer, self.module, options.learning_rate, options.weight_decay
+                settings.optimizer, model, settings.learning_rate, settings.weight_decay
             )
+        else:
+            self.optimizer = settings.optimizer
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         # In the model's order: the norm is a sum, and a sum in another order rounds differently.
         optimized = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         self.parameters = [p for p in self.module.parameters() if id(p) in optimized]
-        checkpoint = _find_checkpoint(self)
+        checkpoint = self._find_checkpoint()
         self.had_own_forward = "forward" in vars(self.module)
         self.model, self.wrapped = self.accelerator.prepare(self.module, self.optimizer)
         if checkpoint:
-            _restore(self, checkpoint)
+            self._restore(checkpoint)
+        show = self.accelerator.is_main_process and shows_progress(settings.progress)
+        self.bar = tqdm(total=self.steps, initial=self.step, unit="step", disable=not show)
+        self.clock = _clocks()
 
     def run(self) -> None:
         """Train until the last epoch, or until it is time to stop."""
@@ -238,16 +249,16 @@ class TrainingLoop:
             self.module.train()
             for group in self._groups():
                 self._take_step(group)
-                if self._told_to_stop(self.options.on_step):
+                if self._told_to_stop(self.settings.on_step):
                     return
                 self._save_if_due()
             self._end_epoch()
 
     def _groups(self) -> Iterator[list[Batch]]:
         """Yield the batches of each step of this epoch, from where the run stands."""
-        seed_epoch(self.options.seed, self.epoch, self.train_batches)
+        seed_epoch(self.settings.seed, self.epoch, self.train_batches)
         batches = iter(self.train_batches)
-        size, process = self.options.accumulate, self.accelerator.process_index
+        size, process = self.settings.accumulate, self.accelerator.process_index
         for _ in islice(batches, self.batch):
             pass  # already learned from, before the interruption
         if self.generators:
@@ -266,10 +277,10 @@ class TrainingLoop:
 
     def _take_step(self, group: list[Batch]) -> None:
         """Update the weights once, with the batches of a group as if they were one."""
-        options = self.options
-        factor = schedule_factor(self.step, self.steps, options.schedule, options.warmup)
-        for peak, settings in zip(self.peaks, self.optimizer.param_groups, strict=True):
-            settings["lr"] = peak * factor
+        settings = self.settings
+        factor = schedule_factor(self.step, self.steps, settings.schedule, settings.warmup)
+        for peak, options in zip(self.peaks, self.optimizer.param_groups, strict=True):
+            options["lr"] = peak * factor
         for batch in group:
             check_batch(batch)
         row = {
@@ -286,10 +297,11 @@ class TrainingLoop:
             last = position == len(group)
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 sums += self._add_gradients(batch, row["targets"])
-        norm = self.accelerator.clip_grad_norm_(self.parameters, options.clip or math.inf)
+        norm = self.accelerator.clip_grad_norm_(self.parameters, settings.clip or math.inf)
         values = torch.cat([sums, norm.detach().reshape(1).to(sums)])  # loss, correct, norm
         if self._reads_at_once():
-            self._check_finite(row, *values.tolist())
+            loss, _, length = values.tolist()
+            self._check_finite(row, loss, length)
         self.wrapped.step()
         self.optimizer.zero_grad()
         self.step, self.batch = row["step"], row["batch"]
@@ -298,7 +310,7 @@ class TrainingLoop:
             self._look()
 
     def _reads_at_once(self) -> bool:
-        return self.device.type == "cpu" or self.options.on_step is not None
+        return self.device.type == "cpu" or self.settings.on_step is not None
 
     def _add_gradients(self, batch: Batch, all_targets: int) -> Tensor:
         """Add a batch's gradient; return its summed loss and number of right answers, (2,)."""
@@ -313,7 +325,7 @@ class TrainingLoop:
         if not targets:  # take part in the exchange of gradients, with nothing
             self.accelerator.backward(logits.sum() * 0.0)
             return torch.zeros(2, device=self.device)
-        loss = mean_loss(logits, moved["labels"], self.options.label_smoothing)
+        loss = mean_loss(logits, moved["labels"], self.settings.label_smoothing)
         # The processes' gradients will be averaged: weigh by the share of the step's labels.
         self.accelerator.backward(loss * (targets * processes / all_targets))
         correct = count_correct(logits.detach(), moved["labels"])
@@ -328,31 +340,32 @@ class TrainingLoop:
         sums = torch.stack(values)
         norms = sums[:, 2].tolist()
         losses, correct = self.accelerator.reduce(sums[:, :2].T.contiguous(), "sum").tolist()
-        now = time.perf_counter()
-        seconds, self.clock = max(now - self.clock, 1e-9), now
-        self.totals.seconds += seconds
-        speed = sum(row["documents"] for row in rows) / seconds
+        speed = sum(row["documents"] for row in rows) / self._add_seconds()
         for row, loss, right, norm in zip(rows, losses, correct, norms, strict=True):
-            self._check_finite(row, loss, right, norm)
-            self._note(row, loss, right, norm if math.isfinite(norm) else None, speed)
-        self.bar.set_description(f"epoch {self.epoch + 1}/{self.options.epochs}", refresh=False)
+            self._check_finite(row, loss, norm)
+            finite = math.isfinite(norm)
+            self.totals.add(row["documents"], row["targets"], loss, right, norm if finite else 0.0)
+            self.history.add_step(
+                **row,
+                loss=loss / row["targets"],
+                accuracy=right / row["targets"],
+                gradient_norm=norm if finite else None,
+                documents_per_second=speed,
+                peak_memory_mb=peak_memory_mb(self.device),
+            )
+        self.bar.set_description(f"epoch {self.epoch + 1}/{self.settings.epochs}", refresh=False)
         self.bar.set_postfix(self.totals.means(), refresh=False)
         self.bar.update(len(rows))
 
-    def _note(
-        self, row: dict[str, Any], loss: float, correct: float, norm: float | None, speed: float
-    ) -> None:
-        self.totals.add(row["documents"], row["targets"], loss, correct, norm or 0.0)
-        self.history.add_step(
-            **{name: row[name] for name in ("step", "epoch", "learning_rate", "documents")},
-            loss=loss / row["targets"],
-            accuracy=correct / row["targets"],
-            gradient_norm=norm,
-            documents_per_second=speed,
-            peak_memory_mb=peak_memory_mb(self.device),
-        )
+    def _add_seconds(self) -> float:
+        """Add the time since the last call to the totals; return the seconds on the clock."""
+        (before, cpu_before), self.clock = self.clock, _clocks()
+        seconds = max(self.clock[0] - before, 1e-9)
+        self.totals.seconds += seconds
+        self.totals.cpu_seconds += self.clock[1] - cpu_before
+        return seconds
 
-    def _check_finite(self, row: dict[str, Any], loss: float, _: float, norm: float) -> None:
+    def _check_finite(self, row: dict[str, Any], loss: float, norm: float) -> None:
         batches = f"batch {row['batch']} of {len(self.train_batches)}"
         place = f"step {row['step']} (epoch {row['epoch']}, {batches})"
         check_finite(loss, "loss", place)
@@ -364,11 +377,12 @@ class TrainingLoop:
     def _end_epoch(self) -> None:
         """Validate, write the epoch into the history, and decide whether to go on."""
         self._look()
-        started = time.perf_counter()
+        speed = self.totals.documents / self.totals.seconds
         valid: dict[str, Any] = {}
         if self.valid_batches is not None:
             valid = evaluate(self.module, self.valid_batches)
             self._keep_if_best(valid["accuracy"], valid["loss"])
+        self._add_seconds()
         self.history.add_epoch(
             epoch=self.epoch + 1,
             **self.totals.means(),
@@ -377,21 +391,20 @@ class TrainingLoop:
             learning_rate=self.history.steps["learning_rate"][-1],
             gradient_norm=self.totals.norms / self.steps_per_epoch,
             documents=self.totals.documents,
-            documents_per_second=self.totals.documents / self.totals.seconds,
+            documents_per_second=speed,
             peak_memory_mb=peak_memory_mb(self.device),
-            seconds=self.totals.seconds + time.perf_counter() - started,
-            cpu_seconds=self.totals.cpu_so_far(),
+            seconds=self.totals.seconds,
+            cpu_seconds=self.totals.cpu_seconds,
         )
         self.epoch, self.batch, self.totals = self.epoch + 1, 0, Totals()
-        patience = self.options.patience
-        if self.epoch == self.options.epochs:
+        patience = self.settings.patience
+        if self.epoch == self.settings.epochs:
             self.finished = True
         elif patience is not None and self.worse_epochs >= patience:
             self.finished = self.history.stopped_early = True
-        self._told_to_stop(self.options.on_epoch)
-        if self.options.checkpoint_folder is not None:
-            _save(self)
-        self.clock = time.perf_counter()
+        self._told_to_stop(self.settings.on_epoch)
+        self._save()
+        self.clock = _clocks()
 
     def _keep_if_best(self, accuracy: float, loss: float) -> None:
         if self.best is not None and (accuracy, -loss) <= self.best:
@@ -399,7 +412,7 @@ class TrainingLoop:
             return
         self.best, self.worse_epochs = (accuracy, -loss), 0
         self.history.best_epoch = self.epoch + 1
-        if self.options.keep_best:
+        if self.settings.keep_best:
             weights = self.module.state_dict()
             self.best_weights = {name: value.cpu().clone() for name, value in weights.items()}
 
@@ -409,14 +422,6 @@ class TrainingLoop:
         self.finished = self.history.stopped_early = True
         return True
 
-    def _save_if_due(self) -> None:
-        every, folder = self.options.checkpoint_every, self.options.checkpoint_folder
-        # The end of an epoch saves anyway.
-        within_epoch = self.batch < len(self.train_batches)
-        if folder is not None and every and self.step % every == 0 and within_epoch:
-            self._look()
-            _save(self)
-
     def close(self, restore_best: bool) -> None:
         """Leave the model usable: no gradients, no wrappers, evaluation mode, the best weights."""
         try:
@@ -425,8 +430,8 @@ class TrainingLoop:
         finally:
             self.bar.close()
             self.optimizer.zero_grad()
-            for settings, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-                settings["lr"] = peak
+            for options, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+                options["lr"] = peak
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
             if not self.had_own_forward:
                 # accelerate leaves a bound method behind, which copies of the model would share.
@@ -435,8 +440,100 @@ class TrainingLoop:
                 self.module.load_state_dict(self.best_weights)
             self.module.eval()
 
+    # ---------------------------------------------------------------------- checkpoints
 
-# --------------------------------------------------------------------------- before the first step
+    def _save_if_due(self) -> None:
+        every = self.settings.checkpoint_every
+        # The end of an epoch saves anyway.
+        if every and self.step % every == 0 and self.batch < len(self.train_batches):
+            self._save()
+
+    def _save(self) -> None:
+        """Write a checkpoint in the first process, if one is wanted; the others wait."""
+        if self.settings.checkpoint_folder is None:
+            return
+        self._look()
+        generators = gather_object([generator_states()])
+        if self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler
+            state = {name: getattr(self, name) for name in _COUNTERS} | {
+                "settings": self._shaping(),
+                "totals": vars(self.totals),
+                "history": vars(self.history),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler else None,
+                "best_weights": self.best_weights,
+                "generators": generators,
+            }
+            weights = self.module.state_dict()
+            save_checkpoint(self.settings.checkpoint_folder, self.step, weights, state)
+        self.accelerator.wait_for_everyone()
+
+    def _shaping(self) -> dict[str, Any]:
+        """Return everything that the numbers of a run depend on, as JSON can hold it."""
+        groups = self.optimizer.param_groups
+        return self.settings.shaping() | {
+            "optimizer": type(self.optimizer).__name__,
+            "learning_rate": self.peaks,
+            "weight_decay": [group.get("weight_decay") for group in groups],
+            "processes": self.accelerator.num_processes,
+            "batches": len(self.train_batches),
+        }
+
+    def _find_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint to go on from, or None to start afresh.
+
+        Raises
+        ------
+        CheckpointError
+            If it is of another run, or there is one that the caller did not ask for.
+        """
+        if self.settings.checkpoint_folder is None:
+            return None
+        folder = Path(self.settings.checkpoint_folder)
+        if not self.settings.resume and checkpoint_folders(folder):
+            raise CheckpointError(
+                f"{folder} holds checkpoints of an earlier run: pass resume=True to go on from "
+                "them, or name another folder."
+            )
+        checkpoint = load_checkpoint(folder) if self.settings.resume else None
+        self.accelerator.wait_for_everyone()  # nobody writes before everybody has read
+        if checkpoint is None:
+            return None
+        saved = checkpoint.state["settings"]
+        for name, value in self._shaping().items():
+            if saved.get(name) != value:
+                raise CheckpointError(
+                    f"{checkpoint.folder} was trained with {name}={saved.get(name)!r}, and this "
+                    f"run has {name}={value!r}: use the same settings, or another folder."
+                )
+        check_fit(self.module, checkpoint.weights, checkpoint.folder)
+        return checkpoint
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Set the run to where the checkpoint was taken."""
+        state = checkpoint.state
+        self.module.load_state_dict(checkpoint.weights)
+        optimizer = state["optimizer"]  # whose parameters are numbered, and JSON's keys are strings
+        optimizer["state"] = {int(key): value for key, value in optimizer["state"].items()}
+        self.optimizer.load_state_dict(optimizer)
+        if self.accelerator.scaler and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        for name in _COUNTERS:
+            setattr(self, name, state[name])
+        self.best = tuple(state["best"]) if state["best"] else None
+        self.best_weights = state["best_weights"]
+        self.history = History(**state["history"])
+        self.totals = Totals(**state["totals"])
+        # An epoch begins with a seed of its own: the states matter in its middle only.
+        self.generators = state["generators"] if self.batch else None
+
+
+# ------------------------------------------------------------------------------ around the loop
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def seed_epoch(seed: int, epoch: int, batches: Any = None) -> None:
@@ -463,44 +560,6 @@ def seed_epoch(seed: int, epoch: int, batches: Any = None) -> None:
             part.set_epoch(epoch)
 
 
-def check_settings(train: Any, valid: Any, options: SimpleNamespace) -> None:
-    """Refuse impossible arguments of `fit` before anything is computed.
-
-    Raises
-    ------
-    ValueError
-        If one is impossible; the message names it.
-    """
-    for name in ("epochs", "accumulate", "patience", "checkpoint_every"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value}: expected 1 or more")
-    for name in ("learning_rate", "clip"):
-        value = getattr(options, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name}={value}: expected a positive number")
-    if not 0 <= options.label_smoothing < 1:
-        raise ValueError(f"label_smoothing={options.label_smoothing}: expected 0 or more, below 1")
-    if not isinstance(train, Sized):
-        raise ValueError("train has no length: pass a DataLoader or a list of batches.")
-    if len(train) == 0:
-        raise ValueError("train holds no batch: there is nothing to learn from.")
-    if isinstance(valid, Iterator):
-        raise ValueError("valid can be read only once: pass a DataLoader or a list of batches.")
-    if valid is None and options.patience is not None:
-        raise ValueError("patience needs validation batches: pass valid.")
-    if options.resume and options.checkpoint_folder is None:
-        raise ValueError("resume=True needs checkpoint_folder: the folder of the earlier run.")
-    schedule_factor(0, 1, options.schedule, options.warmup)
-
-
-def make_accelerator(mixed_precision: str | None) -> Accelerator:
-    """Return an accelerator for the device that `runtime.pick_device` names."""
-    # accelerate keeps the precision and device of its first use; a notebook calls fit() often.
-    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    return Accelerator(mixed_precision=mixed_precision, cpu=pick_device().type == "cpu")
-
-
 def shows_progress(progress: bool | None) -> bool:
     """Tell whether to show a bar: in a terminal, and in a notebook that somebody looks at."""
     if progress is not None:
@@ -513,96 +572,3 @@ def shows_progress(progress: bool | None) -> bool:
             # Tools that execute notebooks let cells ask for no input; JupyterLab and Colab do.
             return bool(getattr(kernel, "_allow_stdin", False))
     return sys.stderr.isatty()
-
-
-# ----------------------------------------------------------- what goes into a checkpoint, and back
-
-
-_COUNTERS = ("epoch", "batch", "step", "worse_epochs", "finished", "best")
-_WITHOUT_EFFECT = ("checkpoint_folder", "checkpoint_every", "resume", "progress")
-
-
-def _settings_of(loop: TrainingLoop) -> dict[str, Any]:
-    """Return everything that the numbers of a run depend on, as JSON can hold it."""
-    settings = {
-        name: value
-        for name, value in vars(loop.options).items()
-        if name not in _WITHOUT_EFFECT and not name.startswith("on_")
-    }
-    settings["optimizer"] = type(loop.optimizer).__name__
-    settings["learning_rate"] = loop.peaks
-    settings["weight_decay"] = [group.get("weight_decay") for group in loop.optimizer.param_groups]
-    if callable(loop.options.schedule):
-        settings["schedule"] = getattr(loop.options.schedule, "__qualname__", "a function")
-    settings["processes"] = loop.accelerator.num_processes
-    settings["batches"] = len(loop.train_batches)
-    return settings
-
-
-def _save(loop: TrainingLoop) -> None:
-    """Write a checkpoint of the run, in the first of its processes; the others wait."""
-    generators = gather_object([generator_states()])
-    if loop.accelerator.is_main_process:
-        tensors, optimizer = optimizer_state(loop.optimizer)
-        groups = {"model": loop.module.state_dict(), "optimizer": tensors}
-        if loop.best_weights:
-            groups["best"] = loop.best_weights
-        scaler = loop.accelerator.scaler
-        state = {name: getattr(loop, name) for name in _COUNTERS} | {
-            "settings": _settings_of(loop),
-            "totals": loop.totals.to_dict(),
-            "history": loop.history.to_dict(),
-            "optimizer": optimizer,
-            "scaler": scaler.state_dict() if scaler else None,
-            "generators": generators,
-        }
-        save_checkpoint(loop.options.checkpoint_folder, loop.step, groups, state)
-    loop.accelerator.wait_for_everyone()
-
-
-def _find_checkpoint(loop: TrainingLoop) -> Checkpoint | None:
-    """Return the checkpoint to go on from, or None to start afresh.
-
-    Raises
-    ------
-    CheckpointError
-        If it is of another run, or there is one that the caller did not ask for.
-    """
-    if loop.options.checkpoint_folder is None:
-        return None
-    folder = Path(loop.options.checkpoint_folder)
-    if not loop.options.resume and has_checkpoint(folder):
-        raise CheckpointError(
-            f"{folder} holds checkpoints of an earlier run: pass resume=True to go on from "
-            "them, or name another folder."
-        )
-    checkpoint = load_checkpoint(folder) if loop.options.resume else None
-    loop.accelerator.wait_for_everyone()  # nobody writes before everybody has read
-    if checkpoint is None:
-        return None
-    saved = checkpoint.state["settings"]
-    for name, value in _settings_of(loop).items():
-        if saved.get(name) != value:
-            raise CheckpointError(
-                f"{checkpoint.folder} was trained with {name}={saved.get(name)!r}, and this "
-                f"run has {name}={value!r}: use the same settings, or another folder."
-            )
-    check_fit(loop.module, checkpoint.tensors["model"], str(checkpoint.folder))
-    return checkpoint
-
-
-def _restore(loop: TrainingLoop, checkpoint: Checkpoint) -> None:
-    """Set a run to where the checkpoint was taken."""
-    state = checkpoint.state
-    loop.module.load_state_dict(checkpoint.tensors["model"])
-    restore_optimizer(loop.optimizer, checkpoint.tensors["optimizer"], state["optimizer"])
-    if loop.accelerator.scaler and state["scaler"]:
-        loop.accelerator.scaler.load_state_dict(state["scaler"])
-    for name in _COUNTERS:
-        setattr(loop, name, state[name])
-    loop.best = tuple(state["best"]) if state["best"] else None
-    loop.best_weights = checkpoint.tensors.get("best")
-    loop.history = History.from_dict(state["history"])
-    loop.totals = Totals(**state["totals"])
-    # An epoch begins with a seed of its own: the states matter in its middle only.
-    loop.generators = state["generators"] if loop.batch else None

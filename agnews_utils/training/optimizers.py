@@ -41,8 +41,8 @@ class AdamW(torch.optim.AdamW):
         super().__init__(params, lr=lr, weight_decay=weight_decay, **settings)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update the weights once."""
+    def step(self, closure: Any = None) -> Any:
+        """Update the weights once; return what the closure returns, if there is one."""
         if closure is not None or not all(_plain(group) for group in self.param_groups):
             return super().step(closure)
         for group in self.param_groups:
@@ -144,12 +144,13 @@ def parameter_groups(
     ValueError
         If no parameter can be trained, or a name in `factors` begins no parameter's name.
     """
+    factors = factors or {}
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     used: set[str] = set()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        fitting = [prefix for prefix in factors or {} if name.startswith(prefix)]
+        fitting = [prefix for prefix in factors if name.startswith(prefix)]
         used.update(fitting)
         rate = learning_rate * (factors[max(fitting, key=len)] if fitting else 1.0)
         decay = weight_decay if parameter.ndim > 1 else 0.0
@@ -157,7 +158,7 @@ def parameter_groups(
         group["params"].append(parameter)
     if not groups:
         raise ValueError("the model has no parameter that can be trained: all are frozen.")
-    if unused := sorted(set(factors or {}) - used):
+    if unused := sorted(set(factors) - used):
         raise ValueError(f"factors names {unused[0]!r}, but no trained parameter begins like that.")
     return list(groups.values())
 

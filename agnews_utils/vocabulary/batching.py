@@ -22,7 +22,7 @@ Batch = dict[str, Tensor]
 def pad_batch(
     sequences: Sequence[Sequence[int]], pad_index: int = PAD_INDEX
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Stack id sequences of different lengths into one tensor (vocabulary, "Padding").
+    """Stack id sequences of different lengths into one tensor (vocabulary, "Numericalize").
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ def _paused_garbage_collection() -> Iterator[None]:
 
 
 def ngrams(tokens: Sequence[str], n: int) -> list[str]:
-    """Return the runs of `n` neighboring tokens, joined by a space (vocabulary, "n-grams")."""
+    """Return runs of `n` neighboring tokens, joined by a space (vocabulary, "Texts as vectors")."""
     tokens = _checked_tokens(tokens)
     return [" ".join(tokens[start : start + n]) for start in range(len(tokens) - n + 1)]
 
@@ -404,7 +404,7 @@ def encode(
 
 
 def coverage(token_lists: Iterable[Sequence[str]], vocab: Vocab) -> float:
-    """Return the share of running tokens that a vocabulary holds (vocabulary, "How large?").
+    """Return the share of running tokens that a vocabulary holds (vocabulary, "How large").
 
     Raises
     ------
@@ -418,7 +418,7 @@ def coverage(token_lists: Iterable[Sequence[str]], vocab: Vocab) -> float:
 
 
 def vocabulary_growth(token_lists: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Count running tokens and distinct tokens after each text (vocabulary, "Zipf and Heaps").
+    """Count running tokens and distinct tokens after each text (vocabulary, "How many words").
 
     Returns
     -------

@@ -1,14 +1,15 @@
-"""Chapters: the sources in ``chapters/``, their front matter, and the notebooks made of them.
+"""Chapters: the sources in ``chapters/``, their front matter, and where their notebooks stand.
 
 A chapter is a script in jupytext's percent format that starts with a block of front matter, its
-contract (see :class:`Contract`). :func:`compose` turns it into a notebook: a generated title cell
-and setup cell in front, a generated footer at the end, and the results filled into the prose.
+contract (see :class:`Contract`). Its number is its position among the sources, sorted by file name:
+``03b_planted.py``, put between ``03_vocabulary.py`` and ``04_rnn.py``, is chapter 4, and the others
+move up. :mod:`tools.builder.compose` turns a chapter into a notebook.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tomllib
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from tools.builder.results import Results, fill
+from agnews_utils.files import write_text
+from tools.builder.sections import Section, sections
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = ROOT / "chapters"
@@ -26,6 +28,7 @@ GENERATED = "generated"
 """Tag of the cells that the builder writes; they have no counterpart in the source."""
 
 FENCE = "# ---"
+FILE_NAME = re.compile(r"\d\d[a-z]?_(\w+)\.py")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -33,7 +36,6 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 class Contract:
     """Front matter of a chapter: what a reader is promised."""
 
-    number: int
     title: str
     summary: str
     run: str  # name of the result files that the chapter writes: results/<run>.<data>.json
@@ -52,40 +54,72 @@ class Chapter:
     front_matter: str
     contract: Contract
     cells: list[NotebookNode]
+    number: int  # from 1
 
     @property
     def name(self) -> str:
-        """The name that source, notebook and page share, such as ``01_dataset_exploration``."""
-        return self.path.stem
+        """The name that notebook and page share, such as ``01_dataset_exploration``."""
+        return f"{self.number:02d}_{self.topic}"
+
+    @property
+    def topic(self) -> str:
+        """The name without a number, such as ``dataset_exploration``."""
+        return self.path.stem.partition("_")[2]
 
     @property
     def notebook_path(self) -> Path:
         """Where the notebook of this chapter stands."""
         return NOTEBOOKS / f"{self.name}.ipynb"
 
+    @property
+    def sections(self) -> list[Section]:
+        """All headings of the chapter, in order."""
+        prose = (cell.source for cell in self.cells if cell.cell_type == "markdown")
+        return sections(prose, self.number)
+
 
 class ChapterError(ValueError):
     """A chapter's source breaks a rule; the message names file, place and rule."""
 
 
-def chapter_paths() -> list[Path]:
-    """Return the sources of all chapters, in order."""
-    return sorted(CHAPTERS.glob("[0-9][0-9]_*.py"))
+def chapter_paths(folder: Path | None = None) -> list[Path]:
+    """Return the sources of all chapters, in order; those of the course without a folder."""
+    paths = (CHAPTERS if folder is None else folder).glob("*.py")
+    return sorted(path for path in paths if FILE_NAME.fullmatch(path.name))
 
 
 def read_chapters() -> list[Chapter]:
-    """Read all chapters, in order."""
-    return [read_chapter(path) for path in chapter_paths()]
-
-
-def read_chapter(path: Path) -> Chapter:
-    """Read a chapter's source.
+    """Read all chapters, in order.
 
     Raises
     ------
     ChapterError
-        If the front matter is missing, is not YAML, or lacks a field or has one too many.
+        If a chapter cannot be read, or two share a run name or the name of their file.
     """
+    chapters = [read_chapter(path) for path in chapter_paths()]
+    for what, names in (
+        ("run", [chapter.contract.run for chapter in chapters]),
+        ("file name", [chapter.topic for chapter in chapters]),
+    ):
+        for name in names:
+            same = [c.path.name for c, other in zip(chapters, names, strict=True) if other == name]
+            if len(same) > 1:
+                raise ChapterError(f"{' and '.join(same)} share the {what} {name!r}")
+    return chapters
+
+
+def read_chapter(path: Path) -> Chapter:
+    """Read a chapter's source; its number is its position among the sources in its folder.
+
+    Raises
+    ------
+    ChapterError
+        If the file has another name than a chapter's, or the front matter is missing, is not
+        YAML, or lacks a field or has one too many.
+    """
+    siblings = chapter_paths(path.parent)
+    if path not in siblings:
+        raise ChapterError(f"{path.name}: expected a file with a name such as 04_rnn.py")
     lines = path.read_text(encoding="utf-8").split("\n")
     if lines[0] != FENCE or FENCE not in lines[1:]:
         raise ChapterError(f"{path.name}: expected front matter between two lines '{FENCE}'")
@@ -102,7 +136,8 @@ def read_chapter(path: Path) -> Chapter:
             f"{path.name}: front matter fields missing or unknown: {', '.join(differing)}"
         )
     body = jupytext.reads("\n".join(lines[end + 1 :]).lstrip("\n"), fmt="py:percent")
-    return Chapter(path, front_matter, Contract(**values), _with_ids(body.cells))
+    number = siblings.index(path) + 1
+    return Chapter(path, front_matter, Contract(**values), _with_ids(body.cells), number)
 
 
 def _with_ids(cells: list[NotebookNode]) -> list[NotebookNode]:
@@ -115,50 +150,6 @@ def _with_ids(cells: list[NotebookNode]) -> list[NotebookNode]:
     return cells
 
 
-def repository() -> str:
-    """Return the address of the repository as ``owner/name``; empty while there is none."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return settings["tool"]["agnews"]["repository"]
-
-
-def compose(chapter: Chapter, results: Results, chapters: list[Chapter]) -> NotebookNode:
-    """Make the notebook of a chapter, without outputs.
-
-    Parameters
-    ----------
-    chapter
-        The chapter.
-    results
-        Measured results; the prose takes its numbers from them.
-    chapters
-        All chapters, for the links to the neighbors.
-    """
-    from tools.builder import generated
-
-    cells = [
-        _generated(generated.title(chapter, results, chapters, repository()), "markdown", "title"),
-        _generated(generated.setup(repository()), "code", "setup"),
-    ]
-    for source in chapter.cells:
-        cell = nbformat.from_dict(source)
-        if cell.cell_type == "markdown":
-            cell.source = fill(cell.source, results, chapter.contract.run, chapter.path.name)
-        else:
-            cell.execution_count, cell.outputs = None, []
-        cells.append(cell)
-    footer = generated.footer(chapter, results, chapters)
-    cells.append(_generated(footer, "markdown", "footer"))
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata.update({"kernelspec": KERNEL, "language_info": {"name": "python"}})
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    return notebook
-
-
-def _generated(source: str, cell_type: str, name: str) -> NotebookNode:
-    make = nbformat.v4.new_markdown_cell if cell_type == "markdown" else nbformat.v4.new_code_cell
-    return make(source, id=f"{GENERATED}-{name}", metadata={"tags": [GENERATED]})
-
-
 def read_notebook(path: Path) -> NotebookNode:
     """Read a stored notebook."""
     return nbformat.read(path, as_version=4)
@@ -166,7 +157,5 @@ def read_notebook(path: Path) -> NotebookNode:
 
 def write_notebook(notebook: NotebookNode, path: Path) -> None:
     """Check a notebook and write it: a temporary file first, then a rename."""
-    from agnews_utils.files import write_text
-
     nbformat.validate(notebook)
     write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -18,13 +19,14 @@ from tools.builder import readme, sync
 from tools.builder.chapters import (
     ROOT,
     Chapter,
-    compose,
+    ChapterError,
     read_chapters,
     read_notebook,
     write_notebook,
 )
+from tools.builder.compose import compose
 from tools.builder.execute import Outcome, execute
-from tools.builder.results import Results, read_results
+from tools.builder.results import ResultError, Results, read_results
 
 RESULTS = ROOT / "results"
 BUILD = ROOT / "build"
@@ -37,6 +39,7 @@ def build(chapters: list[Chapter], data: str | None) -> list[Outcome]:
     A chapter that fails leaves its stored notebook as it was.
     """
     everything = read_chapters()
+    renumber(everything)
     outcomes = []
     for chapter in chapters:
         notebook = _without_results(chapter, everything)
@@ -81,6 +84,7 @@ def refresh() -> None:
 
 def _refresh_others(done: list[Chapter]) -> None:
     chapters, results = read_chapters(), read_results(RESULTS)
+    renumber(chapters)
     names = {chapter.name for chapter in done}
     for chapter in chapters:
         if chapter.notebook_path.exists() and (chapter.name not in names):
@@ -88,6 +92,31 @@ def _refresh_others(done: list[Chapter]) -> None:
             filled = compose(chapter, results, chapters)
             write_notebook(_take_outputs(filled, stored), chapter.notebook_path)
     readme.update(chapters, results)
+
+
+def renumber(chapters: list[Chapter]) -> None:
+    """Give the notebooks of chapters whose number has changed their new name, and say so.
+
+    Where both the old and the new notebook stand, the old one is removed. Copies that somebody made
+    under another number are left alone: their title does not have it.
+    """
+    for chapter in chapters:
+        new = chapter.notebook_path
+        for old in sorted(new.parent.glob(f"[0-9][0-9]_{chapter.topic}.ipynb")):
+            if old == new or not _is_titled(old, int(old.name[:2])):
+                continue
+            if new.exists():
+                old.unlink()
+                print(f"{old.name} removed: the chapter is {new.name} now")
+            else:
+                old.rename(new)
+                print(f"{old.name} renamed: the chapter is {new.name} now")
+
+
+def _is_titled(path: Path, number: int) -> bool:
+    """Tell whether a notebook's title has a number."""
+    cells = read_notebook(path).cells
+    return bool(cells) and cells[0].source.startswith(f"# Chapter {number}:")
 
 
 def publish(address: str) -> None:
@@ -107,8 +136,7 @@ def publish(address: str) -> None:
 
 def _without_results(chapter: Chapter, everything: list[Chapter]) -> NotebookNode:
     """Make a notebook to execute, its prose left unfilled: its own results are not there yet."""
-    bare = Chapter(chapter.path, chapter.front_matter, chapter.contract,
-                   [cell for cell in chapter.cells if cell.cell_type == "code"])  # fmt: skip
+    bare = replace(chapter, cells=[cell for cell in chapter.cells if cell.cell_type == "code"])
     return compose(bare, Results({}, {}), everything)
 
 
@@ -147,15 +175,15 @@ def _headline(name: str, results: Path) -> str:
 
 
 def select(wanted: Sequence[str]) -> list[Chapter]:
-    """Return the chapters whose number or name is wanted; all without a wish."""
+    """Return the chapters whose number, run name or notebook is wanted; all without a wish."""
     chapters = read_chapters()
     if not wanted:
         return chapters
-    chosen = [c for c in chapters if str(c.contract.number) in wanted or c.name in wanted]
-    if len(chosen) < len(set(wanted)):
-        names = ", ".join(f"{c.contract.number} ({c.name})" for c in chapters)
+    called = [{str(c.number), c.contract.run, c.name} for c in chapters]
+    if set(wanted) - set().union(*called):
+        names = ", ".join(f"{c.number} ({c.contract.run})" for c in chapters)
         raise SystemExit(f"CHAPTER={' '.join(wanted)}: expected one of: {names}")
-    return chosen
+    return [c for c, names in zip(chapters, called, strict=True) if names & set(wanted)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -163,22 +191,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.builder", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, action in (("build", build), ("run", run), ("record", record)):
-        command = commands.add_parser(name, help=action.__doc__.split("\n")[0])
+        command = commands.add_parser(name, help=_first_line(action))
         command.add_argument("--data", help="ag_news, newsbriefs or a folder")
-        command.add_argument("chapter", nargs="*", help="numbers or names; all without")
-    commands.add_parser("refresh", help=refresh.__doc__.split("\n")[0])
-    commands.add_parser("publish", help=publish.__doc__.split("\n")[0]).add_argument("address")
-    command = commands.add_parser("sync", help=sync.sync.__doc__.split("\n")[0])
-    command.add_argument("chapter", nargs="*", help="numbers or names; all without")
+        command.add_argument("chapter", nargs="*", help="numbers or run names; all without")
+    commands.add_parser("refresh", help=_first_line(refresh))
+    commands.add_parser("publish", help=_first_line(publish)).add_argument("address")
+    command = commands.add_parser("sync", help=_first_line(sync.sync))
+    command.add_argument("chapter", nargs="*", help="numbers or run names; all without")
     options = parser.parse_args(arguments)
+    try:
+        return _run(options)
+    except (ChapterError, ResultError) as error:
+        raise SystemExit(str(error)) from None
 
+
+def _first_line(action: Callable[..., object]) -> str:
+    """Return the sentence that a command's help shows."""
+    return (action.__doc__ or "").split("\n")[0]
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Carry out a command; return the exit status."""
     if options.command == "refresh":
         refresh()
     elif options.command == "publish":
         publish(options.address)
     elif options.command == "sync":
         for chapter in select(options.chapter):
-            print(sync.sync(chapter, read_results(RESULTS)))
+            print(sync.sync(chapter, read_results(RESULTS), read_chapters()))
     else:
         action = {"build": build, "run": run, "record": record}[options.command]
         outcomes = action(select(options.chapter), options.data)

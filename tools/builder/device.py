@@ -103,6 +103,8 @@ def chapter_times(
 ) -> dict[str, dict[str, Any]]:
     """Join nbval's seconds with what each notebook recorded about itself: CPU seconds, device.
 
+    A chapter's times stand under its run name, which stays when its number changes.
+
     Raises
     ------
     SystemExit
@@ -114,7 +116,7 @@ def chapter_times(
         if not path.exists():
             raise SystemExit(f"{chapter.notebook_path.name} recorded no {path.name}")
         content = json.loads(path.read_text(encoding="utf-8"))
-        times[chapter.name] = {
+        times[chapter.contract.run] = {
             "cells": outcome.cells,
             "seconds": outcome.seconds,
             "cpu_seconds": content["cpu_seconds"],
@@ -168,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("device", help="cpu or cuda")
-    parser.add_argument("chapter", nargs="*", help="numbers or names; all without")
+    parser.add_argument("chapter", nargs="*", help="numbers or run names; all without")
     parser.add_argument("--data", action="append", help="may be given more than once")
     parser.add_argument("--check", action="store_true", help="only look whether it is there")
     options = parser.parse_intermixed_args(arguments)

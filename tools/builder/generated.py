@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tools.builder.results import Results
-
-if TYPE_CHECKING:
-    from tools.builder.chapters import Chapter
+from tools.builder.chapters import Chapter
+from tools.builder.references import references
+from tools.builder.results import Results, fill
 
 SETUP = """\
 # Setup. On Colab this installs the course's package (Colab's own torch stays as it is).
@@ -46,9 +43,12 @@ def setup(repository: str) -> str:
 
 
 def title(chapter: Chapter, results: Results, chapters: list[Chapter], repository: str) -> str:
-    """Return the title cell: heading, badge, summary, goals, prerequisites, measured time."""
+    """Return the title cell: heading, badge, summary, goals, prerequisites, measured time.
+
+    The contract's texts can refer to chapters and sections, but not to results.
+    """
     contract = chapter.contract
-    lines = [f"# Chapter {contract.number}: {contract.title}", "", contract.summary, ""]
+    lines = [f"# Chapter {chapter.number}: {contract.title}", "", contract.summary, ""]
     if repository:
         address = f"https://colab.research.google.com/github/{repository}/blob/main"
         badge = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -60,7 +60,9 @@ def title(chapter: Chapter, results: Results, chapters: list[Chapter], repositor
     times = measured_times(contract.run, results)
     if times:
         lines += [f"**Measured time**: {times}. In class: {contract.teaching_minutes} minutes.", ""]
-    return "\n".join([*lines, navigation(chapter, chapters)])
+    text = "\n".join([*lines, navigation(chapter, chapters)])
+    names = references(chapters, chapter)
+    return fill(text, Results({}, {}), contract.run, chapter.path.name, names)
 
 
 def measured_times(run: str, results: Results) -> str:

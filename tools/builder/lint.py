@@ -16,8 +16,8 @@ from tools.builder.chapters import GENERATED, Chapter
 
 CHECKED = "nbval-check-output"
 RAISES = "raises-exception"
-KNOWN_TAGS = {CHECKED, RAISES, GENERATED, "exercise"}
-MOST_LINES = 15
+KNOWN_TAGS = {CHECKED, RAISES, GENERATED, "author", "exercise"}
+MOST_LINES = 20
 FEWEST_CHECKED = 5
 COMMENT_MARKER = re.compile(r"^\s*#\s*(NBVAL_\w+|PYTEST_VALIDATE\w+|nbval-[\w-]+)", re.MULTILINE)
 
@@ -26,13 +26,16 @@ COMMENT_MARKER = re.compile(r"^\s*#\s*(NBVAL_\w+|PYTEST_VALIDATE\w+|nbval-[\w-]+
 MEASURED = re.compile(r"(?<![\w.,-])(\d{1,3}(?:,\d{3})+|\d+\.\d+|\d+(?=\s?(?:%|percent))|\d{3,})")
 # Years, the confidence level, and "so many in 100" are conventions, not measurements.
 CONVENTION = re.compile(r"^(1[89]\d\d|20\d\d|95|100)$")
-MOST_CODE_CELLS = 50
 NOT_PROSE = re.compile(
     r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|https?://\S+|<!--.*?-->|\{\{.*?\}\}",
     re.DOTALL,
 )
-SECTION_NUMBER = re.compile(
-    r"^#+ \d+\.\d+|(?i:section|chapter|table|figure) \d+(\.\d+)?", re.MULTILINE
+PLACE_NUMBER = re.compile(r"(?i:section|sec\.|chapter|ch\.|table|figure) \d+(\.\d+)?")
+# A chapter or section called by a number that moves when a chapter is put in before it.
+TYPED_REFERENCE = re.compile(
+    r"\b(?:chapters?|sections?|parts?)[\s#]+\d+(?:\.\d+)?|^#{2,} +\d+\.\d+(?= )"
+    r"|\b\d\d[a-z]?_[a-z]\w*\.(?:ipynb|py)\b",
+    re.IGNORECASE | re.MULTILINE,
 )
 MACHINE_PATH = re.compile(r"(?:Posix|Windows)Path\(|/(?:home|root|tmp|Users)/|[A-Z]:\\\\")
 WANTED_PARTS = ("What could go wrong", "Exercises", "Recap", "Further reading")
@@ -56,21 +59,30 @@ def _chapter_problems(chapter: Chapter) -> Iterator[str]:
         lines = len(cell.source.split("\n"))
         if lines > MOST_LINES:
             yield f"cell '{_name(cell)}' has {lines} lines; more than {MOST_LINES} are too many"
-    if len(code) > MOST_CODE_CELLS:
-        yield f"{len(code)} code cells; more than {MOST_CODE_CELLS} are two chapters"
-    short = sum(len(cell.source.split("\n")) <= 6 for cell in code)
-    if 2 * short < len(code):
-        yield f"{short} of {len(code)} code cells have six lines or fewer; half should"
     checked = sum(CHECKED in _tags(cell) for cell in code)
     if checked < FEWEST_CHECKED:
         yield f"{checked} cells are tagged {CHECKED}; at least {FEWEST_CHECKED} should be"
     yield from (f"number typed in the prose: {number}" for number in typed_numbers(prose))
+    texts = [chapter.front_matter, *(cell.source for cell in chapter.cells)]
+    yield from (
+        f"'{reference}' is typed; call it by name (tools/builder/references.py)"
+        for text in texts
+        for reference in typed_references(text)
+    )
 
 
 def typed_numbers(prose: str) -> list[str]:
     """Return figures in a text that look measured and do not come from a result file."""
-    plain = SECTION_NUMBER.sub("", NOT_PROSE.sub(" ", prose))
+    plain = PLACE_NUMBER.sub("", NOT_PROSE.sub(" ", prose))
     return [found for found in MEASURED.findall(plain) if not CONVENTION.match(found)]
+
+
+def typed_references(text: str) -> list[str]:
+    """Return the chapters, sections and notebooks that a text calls by number.
+
+    The chapter of a book, the section of a paper: abbreviate them, *ch. 3*, *sec. 3.1*.
+    """
+    return [" ".join(found.split()) for found in TYPED_REFERENCE.findall(text)]
 
 
 def notebook_problems(notebook: NotebookNode, name: str) -> list[str]:

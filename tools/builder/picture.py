@@ -40,7 +40,7 @@ class Picture:
         ``module:function`` that takes the plotted metric and the title, and returns the Axes.
     title, alt, caption
         Texts; numbers are filled into the caption as into the prose of the chapter that
-        recorded the run.
+        recorded the run. A chapter goes by its run name, ``(chapter bert``.
     """
 
     name: str
@@ -79,9 +79,8 @@ LEARNING_CURVES = Picture(
     alt="Test accuracy on AG News against the number of labeled rows, for five ways to train",
     caption=(
         "What pre-training buys (chapter bert): with ten labeled rows a class, the encoder that "
-        "comes "
-        "with the course reaches {{ ag_news.few_fine_tuned | percent }} on the test rows of AG "
-        "News, the same network from random weights {{ ag_news.few_random | percent }}, and a "
+        "comes with the course reaches {{ ag_news.few_fine_tuned | percent }} on the test rows of "
+        "AG News, the same network from random weights {{ ag_news.few_random | percent }}, and a "
         "linear model {{ ag_news.few_linear | percent }}."
     ),
 )

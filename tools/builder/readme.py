@@ -10,9 +10,11 @@ from agnews_utils.data.corpus import AG_NEWS_ROWS
 from agnews_utils.files import write_text
 from tools.builder import picture
 from tools.builder.chapters import ROOT, Chapter
-from tools.builder.results import Results
+from tools.builder.references import references, with_chapter_numbers
+from tools.builder.results import Results, fill
 
 README = ROOT / "README.md"
+NOTEBOOKS = "notebooks/"  # path of the notebooks, as the README links to them
 BLOCK = re.compile(r"(<!-- generated: (?P<name>\w+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 DATA = {"newsbriefs": "News Briefs", "ag_news": "AG News"}
 GPU_RUN = "device_cuda"
@@ -30,14 +32,22 @@ def update(chapters: list[Chapter], results: Results) -> None:
 
 
 def rendered(text: str, chapters: list[Chapter], results: Results) -> str:
-    """Return the README's text with its generated parts as they should be."""
+    """Return the README's text with its generated parts as they should be.
+
+    Labels and captions call a chapter by its run name, ``(chapter rnn``; its number is filled in.
+    """
     makers = {
         "picture": lambda: picture.LEARNING_CURVES.markdown(results),
         "chapters": lambda: chapter_table(chapters, results),
         "results": lambda: result_table(results),
         "gpu": lambda: gpu_line(results),
     }
-    return BLOCK.sub(lambda m: f"{m[1]}{makers[m['name']]()}\n{m[3]}", text)
+
+    def block(match: re.Match[str]) -> str:
+        made = with_chapter_numbers(makers[match["name"]](), chapters)
+        return f"{match[1]}{made}\n{match[3]}"
+
+    return BLOCK.sub(block, text)
 
 
 def chapter_table(chapters: list[Chapter], results: Results) -> str:
@@ -50,14 +60,17 @@ def chapter_table(chapters: list[Chapter], results: Results) -> str:
     lines = [_line(heads), "|---" * len(heads) + "|"]
     for chapter in chapters:
         contract = chapter.contract
-        link = f"[{contract.title}](notebooks/{chapter.notebook_path.name})"
-        cells = [str(contract.number), link, contract.summary]
+        link = f"[{contract.title}]({NOTEBOOKS}{chapter.notebook_path.name})"
+        names = references(chapters, chapter, NOTEBOOKS)
+        where = chapter.path.name
+        summary = fill(contract.summary, Results({}, {}), contract.run, where, names)
+        cells = [str(chapter.number), link, summary]
         for data in DATA:
             content = results.runs.get(contract.run, {}).get(data)
             cells.append(f"{content['cpu_seconds']:.0f}" if content else NOT_MEASURED)
         for data in DATA:
             if data in on_gpu:
-                entry = on_gpu[data]["metrics"]["chapters"].get(chapter.name)
+                entry = on_gpu[data]["metrics"]["chapters"].get(contract.run)
                 cells.append(f"{entry['seconds']:.0f}" if entry else NOT_MEASURED)
         lines.append(_line(cells))
     return "\n".join(lines)
@@ -99,9 +112,9 @@ def _measured(results: Results) -> list[dict[str, Any]]:
                 train = content["data"]["rows"]["train"]
                 models.setdefault(row["model"], {})[data] = (row, train)
     rows = []
-    for model, by_data in models.items():
-        row, train = by_data.get("ag_news", (None, 0))
-        briefs, few = by_data.get("newsbriefs", (None, 0))
+    for model, on in models.items():
+        row, train = on.get("ag_news", (None, 0))
+        briefs, few = on.get("newsbriefs", (None, 0))
         official = AG_NEWS_ROWS["train.csv"]
         number = f"{train:,}" + (f" of {official:,} rows" if train < official else " rows")
         small = f"{_accuracy(briefs)}, {few:,} rows" if briefs else ""

@@ -4,7 +4,8 @@ A Markdown cell writes ``{{ ag_news.linear_accuracy | percent }}``. The names th
 
 - ``ag_news`` and ``newsbriefs``: the metrics of the chapter's own run on that data;
 - ``results.<run>.<data>``: the metrics of any run; ``runs.<run>.<data>`` the whole file;
-- ``published``: figures that others published, from ``results/published.json``.
+- ``published``: figures that others published, from ``results/published.json``;
+- ``chapter``, ``chapters`` and ``section``: see :mod:`tools.builder.references`.
 
 Filters: ``percent`` (0.923 -> 92.3%), ``points`` (0.0061 -> 0.61), ``count`` (80043 -> 80,043),
 ``fixed`` (1.234 -> 1.23).
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,17 +33,18 @@ _ENVIRONMENT = jinja2.Environment(
     keep_trailing_newline=True,
     autoescape=False,
 )
-_ENVIRONMENT.filters |= {
+_FILTERS: dict[str, Callable[..., str]] = {
     "percent": lambda share, digits=1: f"{100 * share:.{digits}f}%",
     "points": lambda share, digits=2: f"{100 * share:.{digits}f}",
     "count": lambda number: f"{number:,.0f}",
     "fixed": lambda number, digits=2: f"{number:.{digits}f}",
 }
+_ENVIRONMENT.filters |= _FILTERS
 EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 
 
 class ResultError(ValueError):
-    """A result file cannot be read, or the prose asks for a result that is not there."""
+    """A result file cannot be read, or the prose asks for something that is not there."""
 
 
 class _Names(dict):
@@ -93,8 +95,14 @@ def read_results(folder: Path) -> Results:
     return Results(runs, published)
 
 
-def fill(template: str, results: Results, run: str, where: str) -> str:
-    """Fill the results into a text.
+def fill(
+    template: str,
+    results: Results,
+    run: str,
+    where: str,
+    names: Mapping[str, Any] | None = None,
+) -> str:
+    """Fill results and references into a text.
 
     Parameters
     ----------
@@ -106,6 +114,13 @@ def fill(template: str, results: Results, run: str, where: str) -> str:
         The chapter's own run, whose metrics ``ag_news`` and ``newsbriefs`` stand for.
     where
         File that the text is from, for the error message.
+    names
+        Further names for its expressions, such as those of chapters and sections.
+
+    Raises
+    ------
+    ResultError
+        If an expression cannot be filled; the message names file, cell, and what is missing.
     """
     if "{{" not in template:
         return template
@@ -118,7 +133,11 @@ def fill(template: str, results: Results, run: str, where: str) -> str:
     own = everything.get(run, {})
     try:
         return _ENVIRONMENT.from_string(template).render(
-            results=everything, runs=results.runs, published=results.published, **own
+            results=everything,
+            runs=results.runs,
+            published=results.published,
+            **own,
+            **(names or {}),
         )
     except (jinja2.TemplateError, ResultError, TypeError, ValueError) as error:
         first_line = template.strip().splitlines()[0]

@@ -6,6 +6,7 @@ hashes of the texts, which prove that no test text was read (`text_hashes`).
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
-from transformers import PreTrainedTokenizerBase
+from transformers import BertForMaskedLM, PreTrainedTokenizerFast
 
-from agnews_utils.bert.encoder import HASHES, LOG, write_encoder
+from agnews_utils.bert.encoder import HASHES, LOG, save_encoder
 from agnews_utils.bert.pretraining import PretrainingModel
 from agnews_utils.runtime import code_version, environment
 
@@ -26,7 +27,7 @@ DROPOUT = 0.1
 
 def export_encoder(
     model: PretrainingModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerFast,
     facts: Mapping[str, Any],
     hashes: Mapping[str, np.ndarray],
     folder: Path,
@@ -35,12 +36,10 @@ def export_encoder(
 
     Parameters
     ----------
-    model : PretrainingModel
-        The trained network.
-    tokenizer : PreTrainedTokenizerBase
-        Its tokenizer.
+    model, tokenizer
+        The trained network and its tokenizer.
     facts : mapping
-        Recipe, data, time and the rounds of the log.
+        Recipe, data, budget and the rounds of the log.
     hashes : mapping
         "pretraining" and "test": arrays of int64 from `text_hashes`.
     folder : Path
@@ -51,32 +50,24 @@ def export_encoder(
     Path
         The folder.
     """
-    state = model.network.state_dict()
-    # The decoder's weights are those of the embeddings; the last head belongs to another task.
-    left_out = ("cls.seq_relationship.", "cls.predictions.decoder.", "bert.embeddings.position_ids")
-    tensors = {name: value for name, value in state.items() if not name.startswith(left_out)}
-    config = model.network.config.to_dict() | {
-        "architectures": ["BertForMaskedLM"],
-        "hidden_dropout_prob": DROPOUT,
-        "attention_probs_dropout_prob": DROPOUT,
-    }
-    parameters = sum(value.numel() for value in tensors.values())
+    config = copy.deepcopy(model.network.config)
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = DROPOUT
+    # Fills in masks and, unlike one made by the library, keeps its pooler, which classifying needs;
+    # the head of BERT's other task was never trained.
+    filler = BertForMaskedLM(config)
+    filler.bert, filler.cls.predictions = model.network.bert, model.network.cls.predictions
     log = {
         **facts,
-        "parameters": parameters,
+        "parameters": sum(value.numel() for value in filler.parameters()),
         "environment": environment(),
         "commit": code_version(),
     }
-    written = write_encoder(
-        tensors,
-        config,
-        tokenizer,
-        folder,
-        half=True,
-        more={LOG: json.dumps(log, indent=1) + "\n", CARD: model_card(log)},
-        data={HASHES: save({name: np.sort(values) for name, values in hashes.items()})},
-    )
-    return written
+    also = {
+        LOG: (json.dumps(log, indent=1) + "\n").encode(),
+        CARD: model_card(log).encode(),
+        HASHES: save({name: np.sort(values) for name, values in hashes.items()}),
+    }
+    return save_encoder(filler, tokenizer, folder, half=True, also=also)
 
 
 def model_card(log: Mapping[str, Any]) -> str:
@@ -170,8 +161,12 @@ model, tokenizer = load_encoder()  # with a new head for four classes
 ```
 
 `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer` of transformers 4 and 5 read it, too.
-Made by `python -m tools.pretraining --minutes {log["minutes"]:g}` (code {log["commit"]}).
+Made by `python -m tools.pretraining {_budget(log)}` (code {log["commit"]}).
 """
+
+
+def _budget(log: Mapping[str, Any]) -> str:
+    return f"--steps {log['steps']}" if log.get("steps") else f"--minutes {log['minutes']:g}"
 
 
 def _unfinished(log: Mapping[str, Any]) -> str:

@@ -3,10 +3,11 @@
 Example: python -m tools.pretraining --data ag_news --minutes 60 --output build/pretraining
 
 Reads the training rows of the folder (never the test rows, never a label) and, where there is one,
-its unlabelled_extra.csv. The time budget is spent on whatever device there is; the learning rate
-follows the clock. What an interrupted run has done is not lost: --resume goes on from the last
-round. OUTPUT gets the tokenizer, checkpoints, and at the end the folder `encoder` with weights in
-half precision, configuration, tokenizer, model card, log and hashes of the texts.
+its unlabelled_extra.csv. A budget of minutes is spent on whatever device there is, and the learning
+rate follows the clock; a budget of steps gives the same run everywhere. What an interrupted run has
+done is not lost: --resume goes on from the last round. OUTPUT gets the tokenizer, checkpoints, and
+at the end the folder `encoder` with weights in half precision, configuration, tokenizer, model
+card, log and hashes of the texts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -25,26 +26,34 @@ import numpy as np
 import torch
 
 from agnews_utils.bert.pretraining import (
+    MASKING,
+    MATCHING,
     EncodedRows,
     PretrainingBatches,
     PretrainingModel,
     Recipe,
-    TimeBudget,
     validation_batches,
 )
 from agnews_utils.bert.wordpiece import pieces_by_id
 from agnews_utils.data.loading import load_news
 from agnews_utils.files import write_text
 from agnews_utils.runtime import pick_device, seed_everything
-from agnews_utils.training.checkpoints import CheckpointError, load_checkpoint
+from agnews_utils.training.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+)
 from agnews_utils.training.history import History
-from agnews_utils.training.inference import evaluate
+from agnews_utils.training.inference import Batch, evaluate
 from agnews_utils.training.loop import fit
+from tools.pretraining.budget import Budget, StepBudget, TimeBudget
 from tools.pretraining.counted_embeddings import counted_embeddings
 from tools.pretraining.export import export_encoder
-from tools.pretraining.texts import prepare
+from tools.pretraining.texts import Prepared, prepare
 
-_MANY_ROUNDS = 1_000_000  # time ends the run, not their number
+_MANY_ROUNDS = 1_000_000  # the budget ends the run, not their number
+
+Clock = Callable[[], float]
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -56,7 +65,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     add = parser.add_argument
     add("--data", help="ag_news, newsbriefs or a folder; default: what load_news() picks")
-    add("--minutes", type=float, required=True, help="time budget for training")
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--minutes", type=float, help="time budget for training")
+    budget.add_argument("--steps", type=int, help="budget in steps: the same run everywhere")
     add("--output", type=Path, required=True, help="folder for all that the run writes")
     add("--resume", action="store_true", help="go on from the newest checkpoint in the output")
     add(
@@ -89,7 +100,7 @@ def make_model(
     return model
 
 
-def faster_precision() -> str:
+def faster_precision(clock: Clock = time.perf_counter) -> str:
     """Return "bf16" where multiplying matrices is clearly faster in it, else "no"."""
     device = pick_device()
     if device.type == "cuda":
@@ -99,9 +110,9 @@ def faster_precision() -> str:
         left, right = torch.rand(2048, 192).to(kind), torch.rand(192, 768).to(kind)
         times = []
         for _ in range(6):
-            started = time.perf_counter()
+            started = clock()
             left @ right
-            times.append(time.perf_counter() - started)
+            times.append(clock() - started)
         seconds[kind] = min(times)
     return "bf16" if seconds[torch.bfloat16] < 0.7 * seconds[torch.float32] else "no"
 
@@ -140,44 +151,62 @@ def run_settings(output: Path, recipe: Recipe, options: argparse.Namespace) -> s
 class Log:
     """Measures after each round, on the validation rows, and writes `log.json`."""
 
-    def __init__(self, path: Path, valid: list[Any], pairs: list[Any], batches: PretrainingBatches):
-        self.path, self.valid, self.pairs, self.batches = path, valid, pairs, batches
-        self.rounds: list[dict[str, Any]] = []
-        if path.is_file():
-            self.rounds = json.loads(path.read_text(encoding="utf-8"))["rounds"]
+    def __init__(
+        self, path: Path, done: int, pairs: list[Batch], batches: PretrainingBatches, budget: Budget
+    ) -> None:
+        self.path, self.pairs, self.batches, self.budget = path, pairs, batches, budget
+        self.rounds = _logged_rounds(path, done)
 
     def __call__(self, history: History, model: torch.nn.Module) -> bool:
-        """Add a round; tell `fit` to stop when the time is over."""
-        steps, row = history.steps, {name: c[-1] for name, c in history.epochs.items()}
-        done = len(steps["step"])
-        first = max(0, done - sum(epoch == row["epoch"] for epoch in steps["epoch"]))
-        losses: dict[int, list[float]] = {0: [], 1: []}
-        for position in range(first, done):
-            losses[self.batches.plan(position)[0]].append(steps["loss"][position])
+        """Add a round; tell `fit` to stop when the budget is spent."""
+        before = self.rounds[-1] if self.rounds else {"step": 0, "tokens": 0}
+        done = history.steps["step"][-1]
+        steps = range(before["step"], done)
+        losses: dict[int, list[float]] = {MASKING: [], MATCHING: []}
+        for step in steps:
+            losses[self.batches.plan(step)[0]].append(history.steps["loss"][step])
         matching = evaluate(model, self.pairs) if self.pairs else {}
-        self.rounds = self.rounds[: row["epoch"] - 1]
-        before = self.rounds[-1]["tokens"] if self.rounds else 0
         self.rounds.append(
             {
                 "step": done,
                 "seconds": sum(history.epochs["seconds"]),
                 "cpu_seconds": sum(history.epochs["cpu_seconds"]),
-                "tokens": before + sum(self.batches.tokens(step) for step in range(first, done)),
-                "learning_rate": row["learning_rate"],
-                "masking_loss": float(np.mean(losses[0])) if losses[0] else None,
-                "matching_loss": float(np.mean(losses[1])) if losses[1] else None,
-                "valid_masking_loss": row["valid_loss"],
-                "valid_masking_accuracy": row["valid_accuracy"],
+                "tokens": before["tokens"] + sum(_tokens(self.batches, step) for step in steps),
+                "learning_rate": history.epochs["learning_rate"][-1],
+                "masking_loss": _mean(losses[MASKING]),
+                "matching_loss": _mean(losses[MATCHING]),
+                "valid_masking_loss": history.epochs["valid_loss"][-1],
+                "valid_masking_accuracy": history.epochs["valid_accuracy"][-1],
                 "valid_matching_loss": matching.get("loss"),
                 "valid_matching_accuracy": matching.get("accuracy"),
             }
         )
         write_text(self.path, json.dumps({"rounds": self.rounds}, indent=1) + "\n")
         print(json.dumps(self.rounds[-1]), flush=True)
-        return self.batches.budget.passed() >= 1
+        return self.budget.spent(done) >= 1
 
 
-def pretrain(options: argparse.Namespace) -> Path:
+def _logged_rounds(path: Path, done: int) -> list[dict[str, Any]]:
+    """Return the rounds up to a checkpoint: a run may be killed before a logged round gets one."""
+    if not done:
+        return []
+    rounds = json.loads(path.read_text(encoding="utf-8"))["rounds"]
+    return [entry for entry in rounds if entry["step"] <= done]
+
+
+def _mean(losses: list[float]) -> float | None:
+    return float(np.mean(losses)) if losses else None
+
+
+def _tokens(batches: PretrainingBatches, step: int) -> int:
+    """Return how many pieces a step reads, padding left out."""
+    task, numbers = batches.plan(step)
+    rows = batches.rows
+    parts = [rows.texts] if task == MASKING else [rows.titles, rows.descriptions]
+    return sum(len(part[i]) for part in parts for i in numbers)
+
+
+def pretrain(options: argparse.Namespace, clock: Clock = time.perf_counter) -> Path:
     """Run the whole pre-training; return the folder of the encoder."""
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
     output: Path = options.output
@@ -190,54 +219,81 @@ def pretrain(options: argparse.Namespace) -> Path:
         max_length=recipe.max_length,
         seed=recipe.seed,
     )
-    rows, tokenizer = prepared.train, prepared.tokenizer
-    pieces = pieces_by_id(tokenizer)
+    pieces = pieces_by_id(prepared.tokenizer)
     checkpoint = load_checkpoint(output / "checkpoints") if options.resume else None
-    used = sum(checkpoint.state["history"]["epochs"]["seconds"]) if checkpoint else 0.0
-    budget = TimeBudget(options.minutes, recipe.warmup, used)
-    batches = PretrainingBatches(rows, recipe, pieces, budget)
-    valid, pairs = validation_batches(prepared.valid, recipe, pieces)
-    log = Log(output / "log.json", valid, pairs, batches)
-    model = make_model(rows, recipe, len(pieces), fresh=checkpoint is None)
-    print(f"{len(rows):,} texts, {len(pieces):,} pieces, precision {precision}", flush=True)
+    model = make_model(prepared.train, recipe, len(pieces), fresh=checkpoint is None)
+    print(
+        f"{len(prepared.train):,} texts, {len(pieces):,} pieces, precision {precision}", flush=True
+    )
     if options.export_only:
         if checkpoint is None:
             raise CheckpointError(f"{output} has no checkpoint to export: train first.")
-        model.load_state_dict(checkpoint.tensors["model"])
-        log.rounds = [entry for entry in log.rounds if entry["step"] <= checkpoint.state["step"]]
+        model.load_state_dict(checkpoint.weights)
+        rounds = _logged_rounds(output / "log.json", _steps_done(checkpoint))
     else:
-        fit(
-            model,
-            batches,
-            valid,
-            epochs=_MANY_ROUNDS,
-            learning_rate=recipe.learning_rate,
-            schedule=budget.factor,
-            keep_best=False,
-            seed=recipe.seed,
-            mixed_precision=precision,
-            checkpoint_folder=output / "checkpoints",
-            resume=options.resume,
-            progress=options.progress,
-            on_epoch=log,
-        )
+        rounds = _train(model, prepared, recipe, precision, checkpoint, options, clock)
     facts = {
         "recipe": asdict(recipe),
         "data": prepared.facts,
         "minutes": options.minutes,
+        "steps": options.steps,
         "precision": precision,
         "threads": torch.get_num_threads(),
-        "rounds": log.rounds,
+        "rounds": rounds,
     }
-    return export_encoder(model, tokenizer, facts, prepared.hashes, output / "encoder")
+    return export_encoder(model, prepared.tokenizer, facts, prepared.hashes, output / "encoder")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _steps_done(checkpoint: Checkpoint | None) -> int:
+    return checkpoint.state["step"] if checkpoint else 0
+
+
+def _train(
+    model: PretrainingModel,
+    prepared: Prepared,
+    recipe: Recipe,
+    precision: str,
+    checkpoint: Checkpoint | None,
+    options: argparse.Namespace,
+    clock: Clock,
+) -> list[dict[str, Any]]:
+    """Train until the budget is spent; return the rounds of the log."""
+    output, done = options.output, _steps_done(checkpoint)
+    pieces = pieces_by_id(prepared.tokenizer)
+    valid, pairs = validation_batches(prepared.valid, recipe, pieces)
+    budget: Budget
+    if options.steps is None:
+        earlier = _logged_rounds(output / "log.json", done)
+        used = earlier[-1]["seconds"] if earlier else 0.0
+        budget = TimeBudget(options.minutes, recipe.warmup, used, clock)
+    else:
+        budget = StepBudget(options.steps, recipe.warmup)
+    batches = PretrainingBatches(prepared.train, recipe, pieces, budget.spent)
+    log = Log(output / "log.json", done, pairs, batches, budget)
+    fit(
+        model,
+        batches,
+        valid,
+        epochs=_MANY_ROUNDS,
+        learning_rate=recipe.learning_rate,
+        schedule=budget.factor,
+        keep_best=False,
+        seed=recipe.seed,
+        mixed_precision=precision,
+        checkpoint_folder=output / "checkpoints",
+        resume=options.resume,
+        progress=options.progress,
+        on_epoch=log,
+    )
+    return log.rounds
+
+
+def main(arguments: Sequence[str] | None = None, clock: Clock = time.perf_counter) -> int:
     """Run the command; return 0, or 1 after an error that a sentence on stderr explains."""
     options = parse_arguments(arguments)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        print(f"wrote {pretrain(options)}", flush=True)
+        print(f"wrote {pretrain(options, clock)}", flush=True)
     except (ValueError, OSError) as error:
         print(f"python -m tools.pretraining: {error}", file=sys.stderr)
         return 1

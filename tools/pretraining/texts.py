@@ -31,7 +31,6 @@ VALIDATION_ROWS = 1000
 """Rows held back from pre-training to measure it, or a tenth of a small data set."""
 
 _PARTS = ("titles", "descriptions", "texts")
-_COLUMNS = ("title", "description", "text")
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _prepare(news: News, source: dict[str, Any]) -> Prepared:
         raise ValueError(f"{news.folder} holds too few texts to learn from: {len(rows)}.")
     valid, train = rows.iloc[order[:held_back]], rows.iloc[np.sort(order[held_back:])]
     tokenizer = train_tokenizer(train["text"], source["vocab_size"])
-    encoded = [encode_rows(frame, tokenizer, source["max_length"]) for frame in (train, valid)]
+    length = source["max_length"]
     facts = {
         "source": source,
         "name": news.name,
@@ -119,6 +118,7 @@ def _prepare(news: News, source: dict[str, Any]) -> Prepared:
         "rows": {"train": len(train), "valid": len(valid)},
     }
     stored = {"pretraining": np.unique(hashes[kept]), "test": np.unique(test)}
+    encoded = encode_rows(train, tokenizer, length), encode_rows(valid, tokenizer, length)
     return Prepared(*encoded, tokenizer, stored, facts)
 
 
@@ -127,7 +127,7 @@ def read_texts(news: News) -> tuple[pd.DataFrame, str]:
     frames = {"train.csv": news.train}
     if (news.folder / EXTRA_FILE).is_file():
         frames[EXTRA_FILE] = read_news_csv(news.folder / EXTRA_FILE)
-    cleaned = [clean_frame(frame)[list(_COLUMNS)] for frame in frames.values()]
+    cleaned = [clean_frame(frame)[["title", "description", "text"]] for frame in frames.values()]
     origins = " and ".join(f"{len(frame):,} rows of {name}" for name, frame in frames.items())
     return pd.concat(cleaned, ignore_index=True), origins
 

@@ -19,7 +19,7 @@ from agnews_utils.data.loading import News, load_news
 from tools.reference.bert import KEYS, bert_full
 from tools.reference.few import CURVES, bert_curves
 from tools.reference.linear import TRANSFERRED, linear_predictions, transfer
-from tools.reference.rnn import RECIPES, rnn_peers, rnn_search
+from tools.reference.rnn import PEERS, rnn_peers, rnn_search
 from tools.reference.sweep import STRATEGIES, bert_sweep
 
 RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
@@ -31,9 +31,9 @@ RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "bert_curves": bert_curves,
     "bert_full": bert_full,
 }
-MODELS: dict[str, tuple[str, ...]] = {
+PARTS: dict[str, tuple[str, ...]] = {
     "transfer": TRANSFERRED,
-    "rnn_peers": tuple(RECIPES),
+    "rnn_peers": tuple(PEERS),
     "bert_sweep": STRATEGIES,
     "bert_curves": CURVES,
     "bert_full": (*KEYS, *KEYS.values()),
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", nargs="*", choices=[[], *RUNS], help="runs; all without")
     parser.add_argument("--data", help="ag_news, newsbriefs or a folder")
-    parser.add_argument("--only", nargs="*", default=[], help="models of the run; all without")
+    parser.add_argument("--only", nargs="*", default=[], help="parts of the runs; all without")
     parser.add_argument("--again", action="store_true", help="do not keep finished results")
     options = parser.parse_args(arguments)
-    known = {name for run in options.run or RUNS for name in MODELS.get(run, ())}
+    known = {name for run in options.run or RUNS for name in PARTS.get(run, ())}
     if unknown := sorted(set(options.only) - known):
         parser.error(f"--only {unknown[0]}: expected one of {', '.join(sorted(known)) or 'none'}")
     torch.set_num_threads(1)  # the models are small; run two commands to use two cores

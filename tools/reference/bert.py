@@ -13,28 +13,22 @@ from typing import Any
 import pandas as pd
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agnews_utils.bert.encoder import MANIFEST, WEIGHTS, bundled_encoder, load_encoder
 from agnews_utils.bert.fine_tuning import bert_loader
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
 from agnews_utils.evaluation.predictions import MODELS
-from agnews_utils.runtime import record, recorded, seed_everything
+from agnews_utils.runtime import recorded, seed_everything
 from agnews_utils.training.history import History
 from agnews_utils.training.loop import fit
-from tools.builder.chapters import ROOT
 from tools.pretraining.pretrain import faster_precision
-from tools.reference.store import (
-    RESULTS,
-    finished,
-    half_width,
-    has_predictions,
-    split,
-    store,
-)
+from tools.reference import store
 
 KEYS = {"fine-tuned": "bert", "random": "bert-random"}
+"""How the chapter calls its two networks -> their keys among all models."""
+
 SEEDS = (1, 2, 3)
 
 
@@ -64,10 +58,10 @@ FEW_THOUSAND = {"bert": FineTuning(5, 5e-4), "bert-random": FineTuning(10, 1e-3)
 
 def recipes_for(news: News) -> dict[str, FineTuning]:
     """Return how each network is trained on all rows of a data set, by the number of these."""
-    return FEW_THOUSAND if len(news.train) <= 10_000 else ALL_ROWS
+    return FEW_THOUSAND if store.is_small(news) else ALL_ROWS
 
 
-def make_network(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def make_network(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Return the bundled encoder with a new head, or the same network with random weights."""
     seed_everything(seed)
     model, tokenizer = load_encoder()
@@ -104,10 +98,10 @@ def few_rows(frame: pd.DataFrame, per_class: int, draw: int) -> pd.DataFrame:
 
 def train_one(
     name: str, seed: int, news: News, resume: bool = True
-) -> tuple[nn.Module, History, tuple[DataLoader, DataLoader], PreTrainedTokenizerBase]:
+) -> tuple[nn.Module, History, tuple[DataLoader, DataLoader], PreTrainedTokenizerFast]:
     """Fine-tune with one seed, or take the model from its checkpoint if that run is finished."""
     recipe = recipes_for(news)[name]
-    fit_rows, valid_rows = split(news)
+    fit_rows, valid_rows = store.split(news)
     model, tokenizer = make_network(name, seed)
     valid = make_batches(valid_rows, tokenizer, 256, seed, shuffle=False)
     test = make_batches(news.test, tokenizer, 256, seed, shuffle=False)
@@ -120,7 +114,7 @@ def train_one(
         **recipe.settings(),
         seed=seed,
         mixed_precision=precision(),
-        checkpoint_folder=ROOT / "build" / "reference" / folder,
+        checkpoint_folder=store.CHECKPOINTS / folder,
         checkpoint_every=200,
         resume=resume,
     )
@@ -130,24 +124,21 @@ def train_one(
 def full_run(name: str, seed: int, news: News, resume: bool = True) -> dict[str, Any]:
     """Fine-tune on all rows, store the predictions, return what was measured."""
     model, history, loaders, _ = train_one(name, seed, news, resume)
-    parameters = sum(value.numel() for value in model.parameters())
-    cost = {"parameters": parameters, "train_cpu_seconds": sum(history.epochs["cpu_seconds"])}
-    predictions = store(news, name, seed, model, loaders, cost)
+    predictions = store.store(news, name, seed, model, loaders, history)
     right = predictions.test.argmax(1) == news.test["label"].to_numpy()
-    columns = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "cpu_seconds")
+    columns = ["epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "cpu_seconds"]
     return {
-        "parameters": parameters,
+        "parameters": predictions.cost["parameters"],
         "best_epoch": history.best_epoch,
         "valid_accuracy": history.best["valid_accuracy"],
         "test_accuracy": float(right.mean()),
-        "curve": [dict(zip(columns, row, strict=True)) for row in zip(
-            *(history.epochs[column] for column in columns), strict=True)],
+        "curve": pd.DataFrame(history.epochs)[columns].to_dict("records"),
         "encoder": encoder_version(),
         "precision": precision(),
-    }  # fmt: skip
+    }
 
 
-def full_summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
+def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
     """Return medians over the seeds with their intervals, and the gap that pre-training makes."""
     rows = len(news.test)
     recipes = recipes_for(news)
@@ -176,47 +167,28 @@ def full_summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
     content["linear_accuracy"] = recorded("exploration", news.name)["linear_accuracy"]
     if "fine-tuned" in found:
         content["fine_tuned_accuracy"] = found["fine-tuned"]
-        content["half_width"] = half_width(found["fine-tuned"], rows)
+        content["half_width"] = store.half_width(found["fine-tuned"], rows)
     if "random" in found:
         content["random_accuracy"] = found["random"]
     if len(found) == 2:
         content["gap"] = found["fine-tuned"] - found["random"]
     content["readme_rows"] = [
-        {
-            "model": f"{MODELS[KEYS[name]]} (bert, "
-            + (f"median of {entry['seeds']} seeds)" if entry["seeds"] > 1 else "one seed)"),
-            "accuracy": entry["test_accuracy"],
-            "interval": entry["interval"],
-        }
+        store.readme_row(MODELS[KEYS[name]], "bert", entry["seeds"], entry["test_accuracy"], rows)
         for name, entry in content["models"].items()
     ]
     return content
 
 
 def bert_full(news: News, only: Sequence[str], again: bool) -> None:
-    """Fine-tune on all rows with every seed; store the results after each."""
+    """Fine-tune on all rows with every seed."""
     chosen = [key for name, key in KEYS.items() if not only or name in only or key in only]
-    for key, seed in product(chosen, SEEDS):
-        runs = finished("bert_full", news).get("runs", {})
-        done = runs.get(key, {}).get(str(seed))
-        same = bool(done) and done["encoder"] == encoder_version()
-        if not again and same and has_predictions(news, key, seed):
-            continue
-        run = full_run(key, seed, news, resume=not again)
-        runs = finished("bert_full", news).get("runs", {})  # another command may have added some
-        runs.setdefault(key, {})[str(seed)] = run
-        record(
-            "bert_full",
-            news,
-            full_summary(runs, news),
-            f"{key}, seed {seed}: test {run['test_accuracy']:.2%}, valid "
-            f"{run['valid_accuracy']:.2%}",
-            seed=seed,
-            cpu_seconds=sum(
-                epoch["cpu_seconds"]
-                for by_seed in runs.values()
-                for one in by_seed.values()
-                for epoch in one["curve"]
-            ),
-            folder=RESULTS,
-        )
+    store.run_models(
+        "bert_full",
+        news,
+        product(chosen, SEEDS),
+        again,
+        measure=lambda key, seed: full_run(key, seed, news, resume=not again),
+        summarize=full_summary,
+        cpu_seconds=lambda run: sum(epoch["cpu_seconds"] for epoch in run["curve"]),
+        up_to_date=lambda run: run["encoder"] == encoder_version(),
+    )

@@ -14,6 +14,7 @@ import pandas as pd
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
+from torch import nn
 
 from agnews_utils.bert.encoder import load_encoder
 from agnews_utils.bert.fine_tuning import (
@@ -23,9 +24,10 @@ from agnews_utils.bert.fine_tuning import (
     self_train,
 )
 from agnews_utils.data.loading import News
-from agnews_utils.runtime import pick_device, record
+from agnews_utils.runtime import pick_device
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
+from tools.reference import store
 from tools.reference.bert import (
     KEYS,
     FineTuning,
@@ -35,7 +37,6 @@ from tools.reference.bert import (
     make_network,
     precision,
 )
-from tools.reference.store import RESULTS, finished, interval_of_mean, split
 
 PER_CLASS = {  # labeled rows a class -> draws of them, and how the networks are trained
     10: (20, {"bert": FineTuning(20, 3e-3, 8, decay=0.1), "bert-random": FineTuning(20, 1e-3, 8)}),
@@ -84,7 +85,9 @@ class States:
     @staticmethod
     def _of(rows: pd.DataFrame) -> np.ndarray:
         model, tokenizer = load_encoder()
-        return pooled_states(model.to(pick_device()), tokenizer, rows["text"].tolist())
+        network: nn.Module = model  # transformers hides the type of its own `to`
+        network.to(pick_device())
+        return pooled_states(model, tokenizer, rows["text"].tolist())
 
     def accuracy(self, train: pd.DataFrame, rounds: int) -> float:
         """Return the test accuracy of the encoder as it is shipped, with a linear classifier."""
@@ -109,7 +112,7 @@ def _tuned_accuracy(
 
 def bert_curves(news: News, only: Sequence[str], again: bool) -> None:
     """Measure accuracy against the number of labeled rows; store each point at once."""
-    fit_rows, _ = split(news)
+    fit_rows, _ = store.split(news)
     states = States(fit_rows, news.test)
     least = fit_rows["label"].value_counts().min()
     sizes = [size for size in PER_CLASS if size <= least]
@@ -138,7 +141,7 @@ def bert_curves(news: News, only: Sequence[str], again: bool) -> None:
 
 
 def _curves(news: News) -> dict[str, Any]:
-    content = finished("bert_curves", news)
+    content = store.finished("bert_curves", news)
     same = content.get("encoder") == encoder_version()
     return content if same else {"points": [], "cpu_seconds": 0.0}
 
@@ -154,7 +157,7 @@ def _add_point(
     news: News, name: str, per_class: int, accuracies: list[float], seconds: float
 ) -> None:
     content = _curves(news)  # read again: another command may have added points meanwhile
-    mean, low, high = interval_of_mean(accuracies, len(news.test))
+    mean, low, high = store.interval_of_mean(accuracies, len(news.test))
     points = [p for p in content["points"] if (p["model"], p["per_class"]) != (name, per_class)]
     points.append(
         {
@@ -182,14 +185,13 @@ def _add_point(
             content[f"few_{one.replace('-', '_')}"] = point["mean"]
             content["few_draws"] = point["draws"]
     content["same_as_random_all"] = _rows_that_equal_random_with_all(content)
-    record(
+    store.record_run(
         "bert_curves",
         news,
         content,
         f"{name}, {per_class} rows a class: {mean:.2%} ({low:.2%} to {high:.2%})",
         seed=1,
         cpu_seconds=content["cpu_seconds"],
-        folder=RESULTS,
     )
 
 
@@ -212,7 +214,7 @@ def _add_all_rows(
     """Add the points with all rows: the seeds of `bert_full`, and the two linear models."""
     per_class = len(fit_rows) // 4
     started = time.process_time()
-    runs = finished("bert_full", news).get("runs", {})
+    runs = store.finished("bert_full", news).get("runs", {})
     for name, key in KEYS.items():
         seeds = [r for r in runs.get(key, {}).values() if r["encoder"] == encoder_version()]
         if seeds and name in chosen:

@@ -16,13 +16,13 @@ from agnews_utils.evaluation.predictions import (
     linear_run,
     store_predictions,
 )
-from agnews_utils.runtime import record, recorded
+from agnews_utils.runtime import recorded
 from agnews_utils.training.inference import predict
 from agnews_utils.vocabulary.batching import make_loader
 from agnews_utils.vocabulary.vocab import encode, tokenize_all
 from tools.reference import bert as reference_bert
 from tools.reference import rnn as reference_rnn
-from tools.reference.store import RESULTS, has_predictions, split
+from tools.reference import store
 
 TRANSFERRED = ("linear", "bag", "bilstm", "bert")
 
@@ -34,10 +34,10 @@ def chosen_c(news: News) -> float:
 
 def linear_predictions(news: News, only: Sequence[str], again: bool) -> None:
     """Store the linear model's predictions; its margins go through a softmax as they are."""
-    if not again and has_predictions(news, "linear", 1):
+    if not again and store.has_predictions(news, "linear", 1):
         return
-    made = linear_run(*split(news), news.test, chosen_c(news), news.description)
-    store_predictions(news, made, RESULTS / "predictions")
+    made = linear_run(*store.split(news), news.test, chosen_c(news), news.description)
+    store_predictions(news, made, store.RESULTS / "predictions")
     print(f"linear: {(made.test.argmax(1) == news.test['label']).mean():.2%} on the test rows")
 
 
@@ -67,13 +67,13 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
                 }
             )
             print(rows[-1], flush=True)
-    record("transfer", news, {"rows": rows}, "models on other news", seed=1, folder=RESULTS)
+    store.record_run("transfer", news, {"rows": rows}, "models on other news", seed=1)
 
 
 def _answers(name: str, news: News) -> Callable[[Any], np.ndarray]:
     """Return the function from texts to classes of a model that was trained on a data set."""
     if name == "linear":
-        fit_rows, _ = split(news)
+        fit_rows, _ = store.split(news)
         linear = LinearClassifier(chosen_c(news)).fit(fit_rows["text"], fit_rows["label"])
         return lambda texts: linear.predict_proba(texts).argmax(1)
     if name == "bert":

@@ -1,4 +1,4 @@
-"""The reference runs of chapter rnn: all of its models, and the search (``tools.reference``)."""
+"""The reference runs of chapter rnn: all of its models, and the search for settings."""
 
 from __future__ import annotations
 
@@ -14,33 +14,21 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
-from agnews_utils.rnn.networks import (
-    BagOfEmbeddings,
-    RecurrentClassifier,
-    TextCNN,
-    count_parameters,
-)
-from agnews_utils.runtime import record, recorded, seed_everything
+from agnews_utils.rnn.networks import BagOfEmbeddings, RecurrentClassifier, TextCNN
+from agnews_utils.runtime import recorded, seed_everything
 from agnews_utils.training.history import History
 from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
 from agnews_utils.vocabulary.batching import make_loader
 from agnews_utils.vocabulary.vocab import Vocab, build_vocab, encode, tokenize_all
-from tools.builder.chapters import ROOT
-from tools.reference.store import (
-    RESULTS,
-    finished,
-    half_width,
-    has_predictions,
-    split,
-    store,
-)
+from tools.reference import store
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How one model is made and trained; chosen on validation rows."""
+class Peer:
+    """How one of the models is made and trained; chosen on validation rows."""
 
     label: str
     make: Callable[[int], nn.Module]
@@ -67,8 +55,8 @@ def _recurrent(cell: str, bidirectional: bool = False) -> Callable[[int], nn.Mod
     )
 
 
-RECIPES: dict[str, Recipe] = {
-    "bag": Recipe(
+PEERS: dict[str, Peer] = {
+    "bag": Peer(
         "bag of embeddings, bigrams",
         lambda size: BagOfEmbeddings(size, embedding_size=16, buckets=300_000),
         epochs=4,
@@ -77,16 +65,16 @@ RECIPES: dict[str, Recipe] = {
         label_smoothing=0.0,
         weight_decay=0.05,
     ),
-    "cnn": Recipe(
+    "cnn": Peer(
         "TextCNN",
         lambda size: TextCNN(size, embedding_size=128, filters=100, word_dropout=0.4),
         epochs=4,
         seeds=(1,),
     ),
-    "rnn": Recipe("RNN", _recurrent("rnn"), epochs=4, learning_rate=1e-3, seeds=(1,)),
-    "gru": Recipe("GRU", _recurrent("gru"), epochs=4, seeds=(1,)),
-    "lstm": Recipe("LSTM", _recurrent("lstm"), epochs=4, seeds=(1,)),
-    "bilstm": Recipe("BiLSTM", _recurrent("lstm", bidirectional=True)),
+    "rnn": Peer("RNN", _recurrent("rnn"), epochs=4, learning_rate=1e-3, seeds=(1,)),
+    "gru": Peer("GRU", _recurrent("gru"), epochs=4, seeds=(1,)),
+    "lstm": Peer("LSTM", _recurrent("lstm"), epochs=4, seeds=(1,)),
+    "bilstm": Peer("BiLSTM", _recurrent("lstm", bidirectional=True)),
 }
 RECURRENT = ("rnn", "gru", "lstm", "bilstm")
 
@@ -104,7 +92,7 @@ class Splits:
 @lru_cache(maxsize=1)
 def _encoded(news: News) -> tuple[list[list[list[int]]], list[pd.Series], Vocab]:
     """Return texts as numbers, labels and vocabulary; it takes a while, so once for all models."""
-    fit_rows, valid_rows = split(news)
+    fit_rows, valid_rows = store.split(news)
     frames = (fit_rows, valid_rows, news.test)
     tokens = [tokenize_all(frame["text"]) for frame in frames]
     vocab = build_vocab(tokens[0], min_freq=3 if len(fit_rows) > 10_000 else 2)
@@ -115,33 +103,33 @@ def _encoded(news: News) -> tuple[list[list[list[int]]], list[pd.Series], Vocab]
 def prepare(news: News, batch_size: int, seed: int) -> Splits:
     """Make the loaders of the three splits (rnn, "A classifier")."""
     ids, labels, vocab = _encoded(news)
-    sizes, shuffled = (batch_size, 256, 256), (True, False, False)
-    loaders = [
-        make_loader(texts, classes, size, seed, shuffle)
-        for texts, classes, size, shuffle in zip(ids, labels, sizes, shuffled, strict=True)
-    ]
-    return Splits(*loaders, vocab)
+    return Splits(
+        fit=make_loader(ids[0], labels[0], batch_size, seed),
+        valid=make_loader(ids[1], labels[1], 256, seed, shuffle=False),
+        test=make_loader(ids[2], labels[2], 256, seed, shuffle=False),
+        vocab=vocab,
+    )
 
 
 def train_one(
     name: str, seed: int, news: News, resume: bool = True
 ) -> tuple[nn.Module, History, Splits]:
     """Train one model with one seed, or take it from its checkpoint if that run is finished."""
-    recipe = RECIPES[name]
-    changed = recipe.few if len(news.train) <= 10_000 else {}
-    splits = prepare(news, changed.get("batch_size", recipe.batch_size), seed)
+    peer = PEERS[name]
+    changed = peer.few if store.is_small(news) else {}
+    splits = prepare(news, changed.get("batch_size", peer.batch_size), seed)
     seed_everything(seed)
-    model = recipe.make(len(splits.vocab))
+    model = peer.make(len(splits.vocab))
     history = fit(
         model,
         splits.fit,
         splits.valid,
-        epochs=changed.get("epochs", recipe.epochs),
-        learning_rate=recipe.learning_rate,
-        label_smoothing=recipe.label_smoothing,
-        weight_decay=recipe.weight_decay,
+        epochs=changed.get("epochs", peer.epochs),
+        learning_rate=peer.learning_rate,
+        label_smoothing=peer.label_smoothing,
+        weight_decay=peer.weight_decay,
         seed=seed,
-        checkpoint_folder=ROOT / "build" / "reference" / f"{name}-{news.name}-{seed}",
+        checkpoint_folder=store.CHECKPOINTS / f"{name}-{news.name}-{seed}",
         resume=resume,
     )
     return model, history, splits
@@ -150,27 +138,26 @@ def train_one(
 def run_one(name: str, seed: int, news: News, resume: bool = True) -> dict[str, Any]:
     """Train one model with one seed, store its predictions; the best epoch on validation counts."""
     model, history, splits = train_one(name, seed, news, resume)
-    parameters = count_parameters(model)["total"]
-    cost = {"parameters": parameters, "train_cpu_seconds": sum(history.epochs["cpu_seconds"])}
-    store(news, name, seed, model, (splits.valid, splits.test), cost)
+    predictions = store.store(news, name, seed, model, (splits.valid, splits.test), history)
+    fit_rows, valid_rows = store.split(news)
     return {
-        "parameters": parameters,
+        "parameters": predictions.cost["parameters"],
         "epochs": len(history.epochs["epoch"]),
         "best_epoch": history.best_epoch,
-        "fit_rows": len(splits.fit.dataset),
-        "valid_rows": len(splits.valid.dataset),
+        "fit_rows": len(fit_rows),
+        "valid_rows": len(valid_rows),
         "cpu_seconds_per_epoch": statistics.mean(history.epochs["cpu_seconds"]),
         "valid_accuracy": evaluate(model, splits.valid)["accuracy"],
         "test_accuracy": evaluate(model, splits.test)["accuracy"],
     }
 
 
-def summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
+def summary(runs: store.Runs, news: News) -> dict[str, Any]:
     """Return what tables and prose need: medians over the seeds, with intervals."""
-    from agnews_utils.data.exploration import accuracy_interval
-
     rows, table, middle = len(news.test), [], {}
-    for name, recipe in RECIPES.items():
+    linear = recorded("exploration", news.name)
+    table.append(_linear_row(linear, rows))
+    for name, peer in PEERS.items():
         if name not in runs:
             continue
         seeds = list(runs[name].values())
@@ -180,7 +167,7 @@ def summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
         low, high = accuracy_interval(test, rows)
         table.append(
             {
-                "model": recipe.label,
+                "model": peer.label,
                 "seeds": len(seeds),
                 "parameters": seeds[0]["parameters"],
                 "CPU seconds an epoch": statistics.median(
@@ -191,14 +178,12 @@ def summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
                 "+-95 %": (high - low) / 2,
             }
         )
-    linear = recorded("exploration", news.name)
-    table.insert(0, _linear_row(linear, rows))
     content: dict[str, Any] = {"train_rows": len(news.train), "runs": runs, "table": table}
     recurrent = [name for name in RECURRENT if name in middle]
     if recurrent:
         best = max(recurrent, key=lambda name: middle[name])
         content |= {
-            "best_recurrent": RECIPES[best].label,
+            "best_recurrent": PEERS[best].label,
             "best_recurrent_accuracy": middle[best][1],
             "seeds": len(runs[best]),
         }
@@ -206,12 +191,8 @@ def summary(runs: dict[str, dict[str, Any]], news: News) -> dict[str, Any]:
     if "bag" in middle:
         content["bag_accuracy"] = middle["bag"][1]
     content["readme_rows"] = [
-        {
-            "model": f"{row['model']} (chapter rnn, median of {row['seeds']} seeds)",
-            "accuracy": row["test accuracy"],
-            "interval": accuracy_interval(row["test accuracy"], rows),
-        }
-        for row in table[1:]
+        store.readme_row(row["model"], "rnn", row["seeds"], row["test accuracy"], rows)
+        for row in table
         if row["seeds"] > 1
     ]
     return content
@@ -226,13 +207,13 @@ def _linear_row(linear: dict[str, Any], rows: int) -> dict[str, Any]:
         "CPU seconds an epoch": None,
         "valid accuracy": linear["linear_valid_accuracy"],
         "test accuracy": accuracy,
-        "+-95 %": half_width(accuracy, rows),
+        "+-95 %": store.half_width(accuracy, rows),
     }
 
 
 def _reading(network: float, linear: float, rows: int) -> dict[str, Any]:
     """Return the sentence that reads the comparison with the linear model, and its margin."""
-    half = half_width(network, rows)
+    half = store.half_width(network, rows)
     if abs(network - linear) < half:
         text = "The network and the linear model cannot be told apart on these test rows."
     elif network < linear:
@@ -243,32 +224,16 @@ def _reading(network: float, linear: float, rows: int) -> dict[str, Any]:
 
 
 def rnn_peers(news: News, only: Sequence[str], again: bool) -> None:
-    """Train every model with all of its seeds; store the results after each."""
-    for name in only or RECIPES:
-        for seed in RECIPES[name].seeds:
-            done = str(seed) in finished("rnn_peers", news).get("runs", {}).get(name, {})
-            if not again and done and has_predictions(news, name, seed):
-                continue
-            started = time.process_time()
-            run = run_one(name, seed, news, resume=not again)
-            # Read again: another command may have finished another model meanwhile.
-            runs = finished("rnn_peers", news).get("runs", {})
-            runs.setdefault(name, {})[str(seed)] = run
-            content = summary(runs, news)
-            record(
-                "rnn_peers",
-                news,
-                content,
-                f"{name}, seed {seed}: test {run['test_accuracy']:.2%}, "
-                f"valid {run['valid_accuracy']:.2%}, {time.process_time() - started:.0f} s",
-                seed=seed,
-                cpu_seconds=sum(
-                    done["cpu_seconds_per_epoch"] * done["epochs"]
-                    for by_seed in runs.values()
-                    for done in by_seed.values()
-                ),
-                folder=RESULTS,
-            )
+    """Train every model with all of its seeds."""
+    store.run_models(
+        "rnn_peers",
+        news,
+        [(name, seed) for name in only or PEERS for seed in PEERS[name].seeds],
+        again,
+        measure=lambda name, seed: run_one(name, seed, news, resume=not again),
+        summarize=summary,
+        cpu_seconds=lambda run: run["cpu_seconds_per_epoch"] * run["epochs"],
+    )
 
 
 def rnn_search(news: News, only: Sequence[str], again: bool, trials: int = 16) -> None:
@@ -302,7 +267,7 @@ def rnn_search(news: News, only: Sequence[str], again: bool, trials: int = 16) -
     )
     study.optimize(objective, n_trials=trials)
     done = [{"valid_accuracy": trial.value, **trial.params} for trial in study.trials]
-    record(
+    store.record_run(
         "rnn_search",
         news,
         {
@@ -313,5 +278,4 @@ def rnn_search(news: News, only: Sequence[str], again: bool, trials: int = 16) -
         f"search: {study.best_value:.2%} on validation rows",
         seed=0,
         cpu_seconds=time.process_time() - started,
-        folder=RESULTS,
     )

@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 
 from agnews_utils.bert.fine_tuning import layerwise_parameter_groups, unfreeze
 from agnews_utils.data.loading import News
-from agnews_utils.runtime import record
 from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
+from tools.reference import store
 from tools.reference.bert import (
     FineTuning,
     encoder_version,
@@ -26,7 +26,6 @@ from tools.reference.bert import (
     make_network,
     precision,
 )
-from tools.reference.store import RESULTS, finished, split
 
 STRATEGIES = ("head only", "all layers", "gradual", "layer-wise")
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2)
@@ -35,11 +34,11 @@ SWEEP_ROWS, SWEEP_EPOCHS, SWEEP_SEEDS = 1_000, 4, (1, 2)
 
 def bert_sweep(news: News, only: Sequence[str], again: bool) -> None:
     """Fine-tune with every strategy and rate on a thousand rows; judge on validation rows."""
-    fit_rows, valid_rows = split(news)
+    fit_rows, valid_rows = store.split(news)
     train = few_rows(fit_rows, min(SWEEP_ROWS, len(fit_rows)) // 4, 1)
     valid = valid_rows.sample(min(1_000, len(valid_rows)), random_state=1)
     for strategy, rate in product(STRATEGIES, RATES):
-        content = finished("bert_sweep", news)
+        content = store.finished("bert_sweep", news)
         if content.get("encoder") != encoder_version():
             content = {"cells": []}
         known = [(cell["strategy"], cell["learning_rate"]) for cell in content["cells"]]
@@ -49,7 +48,7 @@ def bert_sweep(news: News, only: Sequence[str], again: bool) -> None:
         cells = [
             c for c in content["cells"] if (c["strategy"], c["learning_rate"]) != (strategy, rate)
         ] + [cell]
-        record(
+        store.record_run(
             "bert_sweep",
             news,
             {
@@ -65,7 +64,6 @@ def bert_sweep(news: News, only: Sequence[str], again: bool) -> None:
             f"{strategy}, {rate:g}: {cell['valid_accuracy']:.2%} on validation rows",
             seed=1,
             cpu_seconds=sum(c["cpu_seconds"] for c in cells),
-            folder=RESULTS,
         )
 
 

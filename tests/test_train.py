@@ -1,0 +1,136 @@
+"""`python -m agnews_utils.train`: alone, under torchrun and under accelerate launch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from agnews_utils import train
+from agnews_utils.data.loading import load_news
+from agnews_utils.training.checkpoints import load_weights
+from agnews_utils.training.history import History
+from agnews_utils.training.inference import evaluate
+from agnews_utils.vocabulary.vocab import Vocab
+from tests.helpers import ROOT
+from tests.training.launch import PATIENCE, quiet_variables, reserved_port
+
+SETTINGS = ["--data", "newsbriefs", "--rows", "300", "--epochs", "2", "--word-dropout", "0",
+            "--vocab-size", "2000", "--test"]  # fmt: skip
+TORCHRUN = ["torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1"]
+ACCELERATE = ["accelerate.commands.launch", "--cpu", "--num_cpu_threads_per_process", "1", "-m"]
+
+
+def run(folder, *launcher):
+    """Run the command in one or more new processes; return the JSON of its last line."""
+    modules = [*launcher, "agnews_utils.train"]
+    command = [sys.executable, "-m", *modules, *SETTINGS, "--output", str(folder)]
+    variables = quiet_variables()
+    # Whatever the user's own settings of accelerate hold, they are not read here.
+    variables["HF_HOME"] = str(folder.parent / "no-settings")
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=variables, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("Loaded News Briefs") for line in lines) == 1
+    return json.loads(lines[-1])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "alone"
+    return folder, run(folder)
+
+
+def numbers(metrics):
+    names = ("train_loss", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy")
+    return {name: metrics[name] for name in names}
+
+
+def test_it_writes_all_that_the_run_made(alone):
+    folder, metrics = alone
+    assert metrics["processes"] == 1
+    assert metrics["epochs"] == 2
+    assert metrics["train_documents"] + metrics["valid_documents"] == 300
+    result = json.loads((folder / "train_bilstm.newsbriefs.json").read_text())
+    assert result["metrics"]["valid_accuracy"] == pytest.approx(metrics["valid_accuracy"], rel=1e-5)
+    history = History.from_json(folder / "history.json")
+    assert history.epochs["documents"] == [metrics["train_documents"]] * 2
+    assert any((folder / "checkpoints").glob("step-*"))
+
+
+def test_saved_weights_and_vocabulary_give_the_metrics_again(alone):
+    folder, metrics = alone
+    vocab = Vocab.load(folder / "vocabulary.json")
+    model = train.MODELS["bilstm"](len(vocab))
+    load_weights(model, folder / "model.safetensors")
+    options = train.parse_arguments([*SETTINGS, "--output", str(folder)])
+    data = train.prepare(load_news("newsbriefs"), options)
+    assert data.vocab == vocab
+    measured = evaluate(model, data.test)
+    assert measured["accuracy"] == metrics["test_accuracy"]
+    assert measured["loss"] == pytest.approx(metrics["test_loss"], rel=1e-5)
+
+
+def test_two_processes_give_the_same_metrics(alone, tmp_path):
+    folder, metrics = alone
+    with reserved_port() as port:
+        shared = run(tmp_path / "two", *TORCHRUN, f"--master_port={port}", "-m")
+    assert shared["processes"] == 2
+    assert numbers(shared) == pytest.approx(numbers(metrics), rel=1e-3)
+    one, two = (History.from_json(path / "history.json") for path in (folder, tmp_path / "two"))
+    assert two.steps["documents"] == one.steps["documents"]
+    assert two.steps["loss"] == pytest.approx(one.steps["loss"], rel=1e-4)
+
+
+def test_accelerate_launch_gives_the_same_weights(alone, tmp_path):
+    folder, metrics = alone
+    launched = run(tmp_path / "launched", *ACCELERATE)
+    assert numbers(launched) == numbers(metrics)
+    weights = [path / "model.safetensors" for path in (folder, tmp_path / "launched")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("model", sorted(set(train.MODELS) - {"bilstm"}))
+def test_every_model_trains(model, tmp_path, capsys):
+    arguments = [*SETTINGS, "--rows", "120", "--epochs", "1", "--model", model]
+    assert train.main([*arguments, "--output", str(tmp_path)]) == 0
+    metrics = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert metrics["model"] == model
+    assert 0 < metrics["valid_loss"] < 3
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_second_run_needs_resume_and_then_changes_nothing(tmp_path, capsys):
+    arguments = [*SETTINGS, "--rows", "120", "--model", "bag", "--output", str(tmp_path)]
+    assert train.main(arguments) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert train.main(arguments) == 1
+    assert "pass resume=True" in capsys.readouterr().err
+    assert train.main([*arguments, "--resume"]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert numbers(again) == numbers(first)
+
+
+def test_mistakes_get_a_sentence(tmp_path, capsys):
+    output = ["--output", str(tmp_path / "new")]
+    assert train.main(["--data", str(tmp_path), *output]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("python -m agnews_utils.train: ")
+    assert "train.csv" in error
+    assert not (tmp_path / "new").exists()
+    for wrong in (["--epochs", "0"], ["--model", "bert5"], ["--rows", "x"]):
+        with pytest.raises(SystemExit):
+            train.parse_arguments([*wrong, *output])
+        assert wrong[0] in capsys.readouterr().err

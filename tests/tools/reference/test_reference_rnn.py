@@ -1,0 +1,101 @@
+"""The reference runs of chapter rnn: summary, choice of models, one small run from end to end."""
+
+import pandas as pd
+import pytest
+import torch
+
+from agnews_utils.data.loading import News, load_news
+from agnews_utils.evaluation.predictions import stored_predictions
+from agnews_utils.rnn.networks import RecurrentClassifier
+from agnews_utils.runtime import recorded
+from tools.reference import rnn as reference
+from tools.reference import store
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def news():
+    return load_news("newsbriefs")
+
+
+def run(valid, test):
+    return {"parameters": 10, "cpu_seconds_per_epoch": 1.0, "epochs": 2,
+            "valid_accuracy": valid, "test_accuracy": test}  # fmt: skip
+
+
+def test_summary_takes_medians_and_chooses_on_validation_rows(news):
+    runs = {
+        "bag": {"1": run(0.80, 0.81), "2": run(0.82, 0.90), "3": run(0.81, 0.83)},
+        "gru": {"1": run(0.85, 0.86)},
+        "bilstm": {"1": run(0.84, 0.99)},
+    }
+    content = reference.summary(runs, news)
+    table = pd.DataFrame(content["table"]).set_index("model")
+    assert table.loc["bag of embeddings, bigrams", "test accuracy"] == 0.83
+    assert table.loc["bag of embeddings, bigrams", "seeds"] == 3
+    # The GRU is best on validation rows, so it is chosen, although the other is better on test.
+    assert content["best_recurrent"] == "GRU"
+    assert content["best_recurrent_accuracy"] == 0.86
+    assert content["bag_accuracy"] == 0.83
+    assert [row["accuracy"] for row in content["readme_rows"]] == [0.83]
+    linear = recorded("exploration", "newsbriefs")["linear_accuracy"]
+    assert table["test accuracy"].iloc[0] == linear
+
+
+@pytest.mark.parametrize(
+    ("network", "linear", "words"),
+    [(0.92, 0.921, "cannot be told apart"), (0.90, 0.93, "The linear model wins"),
+     (0.95, 0.92, "ahead of the linear model")],
+)  # fmt: skip
+def test_the_reading_follows_the_interval(network, linear, words):
+    reading = reference._reading(network, linear, rows=7600)
+    assert words in reading["reading"]
+    assert reading["half_width"] == pytest.approx(1.96 * (network * (1 - network) / 7600) ** 0.5)
+
+
+def test_one_small_run(news, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
+    train = news.train.sample(200, random_state=0).reset_index(drop=True)
+    small = News("newsbriefs", news.folder, train, news.test.head(40), news.md5)
+
+    def make(size):
+        return RecurrentClassifier(size, cell="gru", embedding_size=8, hidden_size=8)
+
+    monkeypatch.setitem(
+        reference.PEERS,
+        "gru",
+        reference.Peer("GRU", make, few={"epochs": 1, "batch_size": 32}, seeds=(1,)),
+    )
+    reference.rnn_peers(small, only=["gru"], again=False)
+    content = store.finished("rnn_peers", small)
+    result = content["runs"]["gru"]["1"]
+    assert result["fit_rows"] + result["valid_rows"] == 200
+    assert 0 <= result["test_accuracy"] <= 1
+    assert result["best_epoch"] == 1
+    stored = stored_predictions(small, tmp_path / "predictions")["gru"][0]
+    right = (stored.test.argmax(1) == small.test["label"]).mean()
+    assert right == pytest.approx(result["test_accuracy"], abs=1e-6)  # recorded with six digits
+    right = (stored.valid.argmax(1) == stored.valid_labels).mean()
+    assert right == pytest.approx(result["valid_accuracy"], abs=1e-6)
+    assert stored.cost["parameters"] == result["parameters"]
+    assert stored.cost["documents_per_second"] > 0
+    # From its checkpoint the same model comes back; what is finished is not even loaded.
+    again = reference.run_one("gru", 1, small)
+    assert again["test_accuracy"] == pytest.approx(result["test_accuracy"], abs=1e-6)
+    monkeypatch.setattr(reference, "run_one", None)
+    reference.rnn_peers(small, only=["gru"], again=False)
+
+
+def test_stored_runs_have_as_many_seeds_as_the_recipes_ask_for():
+    for data in ("ag_news", "newsbriefs"):
+        runs = recorded("rnn_peers", data)["runs"]
+        for name, recipe in reference.PEERS.items():
+            assert set(runs[name]) == {str(seed) for seed in recipe.seeds}, (data, name)
