@@ -224,8 +224,10 @@ def test_the_garbage_collector_is_left_as_it_was(enabled):
         (gc.enable if enabled else gc.disable)()
         assert tokenize_all(["Oil up", ""]) == [["oil", "up"], []]
         assert gc.isenabled() is enabled
-        with pytest.raises(AttributeError):
-            tokenize_all([None])
+        with pytest.raises(TypeError, match="text 1 is NoneType"):
+            tokenize_all(["oil", None])
+        with pytest.raises(TypeError, match="not"):
+            encode(["oil", None], Vocab(["oil"]))
         with pytest.raises(VocabError):
             encode(["oil"], Vocab(["up"]))
         assert gc.isenabled() is enabled
