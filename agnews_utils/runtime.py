@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 class Described(Protocol):
     """Data that a result was measured on, such as what `load_news` returns."""
 
-    name: str
-    md5: dict[str, str]
+    @property
+    def name(self) -> str:
+        """Its short name, as in the names of result files."""
+
+    @property
+    def md5(self) -> dict[str, str]:
+        """Of each of its files."""
 
     @property
     def description(self) -> str:
