@@ -13,7 +13,6 @@
 #   - Python basics, lists and dictionaries; a first look at pandas helps
 # data: AG News, or the bundled News Briefs
 # accelerator: none
-# teaching_minutes: 90
 # ---
 
 # %% [markdown]

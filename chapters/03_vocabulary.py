@@ -13,7 +13,6 @@
 #   - "{{ chapter.exploration.link }} and {{ chapter.cleaning.link }}; NumPy arrays; tensors of torch by sight"
 # data: AG News, or the bundled News Briefs
 # accelerator: none
-# teaching_minutes: 120
 # ---
 
 # %% [markdown]

@@ -15,7 +15,6 @@
 #   - matrix products, softmax, the training loop of {{ chapter.rnn }}
 # data: AG News, or the bundled News Briefs; the encoder comes with the course
 # accelerator: helpful for the full AG News and for bigger models
-# teaching_minutes: 180
 # ---
 
 # %% [markdown]
