@@ -68,7 +68,7 @@ def shingles(text: str, size: int = 3) -> set[tuple[str, ...]]:
 
 
 def jaccard(a: set, b: set) -> float:
-    """Return |a and b| / |a or b|, from 0 to 1 (exploration, "Near duplicates"); 0 for empty sets."""
+    """Return |a and b| / |a or b|, 0 for empty sets (exploration, "Near duplicates")."""
     union = len(a | b)
     return len(a & b) / union if union else 0.0
 

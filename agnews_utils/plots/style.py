@@ -166,9 +166,14 @@ def density_by_class(
 
 
 def percent_map(table: pd.DataFrame, title: str, x: str, y: str, ax: Axes | None = None) -> Axes:
-    """Draw a table of percentages as a heat map, each number written into its cell."""
+    """Draw a table of percentages as a heat map, each number written into its cell.
+
+    Colors compare the numbers of one line of the table: the darker, the larger its part of the
+    line's sum. So a rare thing that only one column has is as visible as a frequent one.
+    """
     ax = new_axes(ax, width=7.0, height=1.2 + 0.34 * len(table))
-    sns.heatmap(table, annot=True, fmt=".1f", cmap="Blues", vmin=0, cbar=False, ax=ax)
+    parts = table.div(table.sum(axis=1).replace(0, 1), axis=0)
+    sns.heatmap(parts, annot=table, fmt=".1f", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=ax)
     ax.tick_params(axis="y", rotation=0)
     return label_axes(ax, title, x, y)
 

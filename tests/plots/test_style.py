@@ -63,6 +63,9 @@ def test_percent_map_writes_each_number():
     assert texts(ax) == ("Finding", "class", "artifact")
     assert [text.get_text() for text in ax.texts] == ["1.0", "0.0", "25.2", "7.0"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["href", "#39;"]
+    shades = np.asarray(ax.collections[0].get_array()).reshape(2, 2)
+    assert shades[0] == pytest.approx([1, 0])
+    assert shades[1] == pytest.approx([25.25 / 32.25, 7 / 32.25])
 
 
 def test_marking_words_has_one_panel_a_class():
