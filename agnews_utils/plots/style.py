@@ -149,7 +149,7 @@ def density_by_class(
     points, names = np.asarray(points), np.asarray(classes)
     shown = [name for name in CLASS_COLORS if name in set(names)]
     figure, axes = plt.subplots(
-        1, len(shown), figsize=(11, 3.6), sharex=True, sharey=True, squeeze=False
+        1, len(shown), figsize=(11, 4.4), sharex=True, sharey=True, squeeze=False
     )
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     (left, bottom), (right, top) = np.quantile(points, [0.005, 0.995], axis=0)
@@ -161,7 +161,7 @@ def density_by_class(
         ax.set(xlim=(left, right), ylim=(bottom, top))
         label_axes(ax, name, "", "")
     figure.supxlabel(x, fontsize=10.5)
-    figure.supylabel(y, fontsize=10.5)
+    figure.supylabel(y, fontsize=10)
     return axes[0]
 
 
