@@ -32,7 +32,13 @@ from agnews_utils.plots.style import (
     use_course_style,
 )
 from agnews_utils.plots.training import learning_curves, lines, probability_bars, smoothed
-from agnews_utils.plots.vocabulary import curves, padding_pictures, power_law_line
+from agnews_utils.plots.vocabulary import (
+    before_and_after,
+    curves,
+    padding_pictures,
+    power_law_line,
+    way_to_a_tensor,
+)
 
 __all__ = [
     "CLASS_COLORS",
@@ -41,6 +47,7 @@ __all__ = [
     "accuracy_by_rows",
     "attention_map",
     "bars",
+    "before_and_after",
     "candidate_curves",
     "class_curves",
     "confusion_map",
@@ -62,5 +69,6 @@ __all__ = [
     "reliability_diagram",
     "smoothed",
     "use_course_style",
+    "way_to_a_tensor",
     "win_map",
 ]

@@ -400,7 +400,7 @@ def encode(
 
 
 def coverage(token_lists: Iterable[Sequence[str]], vocab: Vocab) -> float:
-    """Return the share of running tokens that a vocabulary holds (vocabulary, "How large").
+    """Return the share of running tokens that a vocabulary holds (vocabulary, "What it covers").
 
     Raises
     ------
