@@ -968,7 +968,7 @@ names_of_directions
 dirt = r"&lt;.*?&gt;|#\d+;|quot;|\d+"
 points, names_of_directions = main_directions(train["text"].str.replace(dirt, " ", regex=True))
 axes = plots.density_by_class(points[:, 1:], train["class_name"],
-                              "Business and Sports lie apart, though the method saw no label",
+                              "Business and Sports fill different regions, yet no label was seen",
                               names_of_directions[1], names_of_directions[2])
 
 # %% tags=["author"]
