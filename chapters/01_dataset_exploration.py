@@ -967,7 +967,7 @@ names_of_directions
 dirt = r"&lt;.*?&gt;|#\d+;|quot;|\d+"
 points, names_of_directions = main_directions(train["text"].str.replace(dirt, " ", regex=True))
 axes = plots.density_by_class(points[:, 1:], train["class_name"],
-                              "Business and Sports lie apart, though the method saw no label",
+                              "Business and Sports fill different regions, yet no label was seen",
                               names_of_directions[1], names_of_directions[2])
 
 # %% tags=["author"]
@@ -1039,9 +1039,9 @@ for c, right in right_by_c.items():
 
 # %% [markdown]
 # The second best is within reach of luck. We take the best all the same, because something has to
-# be taken; but it was the best of {{ ag_news.c_tried | count }} on these very rows (on News Briefs
-# of {{ newsbriefs.c_tried | count }}), so its validation score flatters a little. For an honest one
-# there are rows on which nobody has chosen anything.
+# be taken; but it was the best of several on these very rows (of {{ ag_news.c_tried | count }} on AG
+# News, of {{ newsbriefs.c_tried | count }} on News Briefs), so its validation score flatters a
+# little. For an honest one there are rows on which nobody has chosen anything.
 #
 # ### The one look at the test rows
 #
@@ -1057,8 +1057,8 @@ started = process_time()
 linear_answer = linear.predict(features.transform(test["text"]))
 milliseconds = 1_000 * (process_time() - started) / len(test)
 
-source_table = pd.crosstab(news_source(train), train["class_name"])[CLASS_NAMES]
-class_of_source = source_table.idxmax(axis=1)
+# %%
+class_of_source = pd.crosstab(news_source(train), train["class_name"])[CLASS_NAMES].idxmax(axis=1)
 source_answer = news_source(test).map(class_of_source).fillna(class_of_source[""])
 
 # %%
