@@ -696,15 +696,15 @@ from tokenizers import ByteLevelBPETokenizer
 byte_level = ByteLevelBPETokenizer()
 byte_level.train_from_iterator(sample, vocab_size=8000, min_frequency=2, show_progress=False)
 
-for word in ["market", *foreign]:
+for word in [" market", *(" " + word for word in foreign)]:  # a piece holds the space in front, too
     piece_ids = byte_level.encode(word).ids
     assert byte_level.decode(piece_ids) == word
-    print(f"{word}: {len(piece_ids)} pieces, back again: {byte_level.decode(piece_ids)}")
+    print(f"{len(piece_ids)} pieces, back again:{byte_level.decode(piece_ids)}")
 
 # %% [markdown]
-# Nothing is unknown, and everything comes back. The price stands in the number of pieces: a word of
-# English is often one piece, while the two characters of Tokyo are spelled byte by byte, since the
-# training texts gave no reason to merge them. A vocabulary is always one *of some texts*.
+# Nothing is unknown, and everything comes back. The price stands in the number of pieces: a common word of
+# English is one piece, while the space and the two characters of Tokyo are spelled byte by byte, since
+# the training texts gave no reason to merge them. A vocabulary is always one *of some texts*.
 #
 # ## Texts as vectors
 #
