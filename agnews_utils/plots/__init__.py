@@ -7,8 +7,9 @@ labels and data from it. `title` states the finding; `x` and `y` are labels with
 
 from agnews_utils.plots.bert import (
     accuracy_by_learning_rate,
-    accuracy_by_rows,
+    attention_heads,
     attention_map,
+    error_by_rows,
     loss_and_levels,
     pretraining_log,
 )
@@ -28,6 +29,7 @@ from agnews_utils.plots.style import (
     length_histograms,
     marking_words,
     scatter_by_class,
+    scatters_by_class,
     use_course_style,
 )
 from agnews_utils.plots.training import learning_curves, lines, probability_bars, smoothed
@@ -37,7 +39,7 @@ __all__ = [
     "CLASS_COLORS",
     "GREY",
     "accuracy_by_learning_rate",
-    "accuracy_by_rows",
+    "attention_heads",
     "attention_map",
     "bars",
     "candidate_curves",
@@ -46,6 +48,7 @@ __all__ = [
     "cost_map",
     "curves",
     "differences",
+    "error_by_rows",
     "intervals",
     "learning_curves",
     "length_histograms",
@@ -58,6 +61,7 @@ __all__ = [
     "probability_bars",
     "reliability_diagram",
     "scatter_by_class",
+    "scatters_by_class",
     "smoothed",
     "use_course_style",
     "win_map",

@@ -152,6 +152,36 @@ def scatter_by_class(
     return label_axes(ax, title, x, y)
 
 
+def scatters_by_class(
+    panels_of_points: Mapping[str, np.ndarray], classes: Sequence[str], title: str
+) -> np.ndarray:
+    """Draw the same documents on several maps side by side, one color a class.
+
+    Parameters
+    ----------
+    panels_of_points
+        Title of a map -> points, shape `(documents, 2)`. Their axes have no unit and no meaning of
+        their own, so that no numbers stand there.
+    classes
+        Class name of each document, shape `(documents,)`.
+    title
+        Title of the whole figure.
+
+    Returns
+    -------
+    Array of Axes, one for each map.
+    """
+    axes = panels(len(panels_of_points), title, width=10.0, height=4.8)
+    for ax, (name, points) in zip(axes, panels_of_points.items(), strict=True):
+        scatter_by_class(points, classes, name, "first component", "second component", ax)
+        ax.collections[0].set_sizes([14])
+        ax.set_xticks([])
+        ax.set_yticks([])
+        if ax is not axes[0]:
+            ax.get_legend().remove()
+    return axes
+
+
 def marking_words(scores: Mapping[str, Mapping[str, float]], title: str, x: str) -> np.ndarray:
     """Draw the words that mark each class, one panel a class.
 
