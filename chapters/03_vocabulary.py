@@ -105,7 +105,7 @@ assert all(torchtext_words(text) == basic_english(text) for text in [sentence, *
 # The last way is of another kind. **WordPiece** (Schuster and Nakajima, 2012) is *trained*: it
 # starts with single characters and joins the pairs that are worth joining, until it has as many
 # pieces as we allow. Frequent words end up whole; rare ones are spelled in pieces. BERT reads such
-# pieces, and {{ chapter.bert }} comes back to them.
+# pieces, and {{ chapter.pretraining }} comes back to them.
 
 # %%
 from tokenizers import BertWordPieceTokenizer

@@ -102,7 +102,7 @@ news = load_news()
 on_gpu = runtime.pick_device().type == "cuda"
 fit_rows, valid_rows = train_valid_split(news.train, valid_fraction=0.1, seed=42)
 if not on_gpu:
-    fit_rows = fit_rows.sample(min(len(fit_rows), 400), random_state=0)
+    fit_rows = fit_rows.sample(min(len(fit_rows), 240), random_state=0)
     valid_rows = valid_rows.sample(min(len(valid_rows), 400), random_state=0)
 fit_rows, valid_rows = clean_frame(fit_rows), clean_frame(valid_rows)
 len(fit_rows), len(valid_rows)
@@ -159,15 +159,15 @@ print(f"first loss {start:.2f}, ln 4 = {log(4):.2f}")
 assert abs(start - log(4)) < 0.4, "the first loss is far from ln 4: is the head new?"
 
 # %%
-history = fit(tuned, train_batches, valid_batches, **FINE_TUNING, keep_best=False, seed=1)
-fit(from_random, train_batches, **FROM_RANDOM, keep_best=False, seed=1)
+history = fit(tuned, train_batches, **FINE_TUNING, seed=1)
+fit(from_random, train_batches, **FROM_RANDOM, seed=1)
 networks = {"pre-trained": tuned, "random weights": from_random}
 accuracy = {name: evaluate(network, valid_batches)["accuracy"] for name, network in networks.items()}
 accuracy
 
 # %% [markdown]
-# These are the networks after their last epoch (`keep_best=False`): no epoch was chosen on the rows that
-# judge. Could chance have made the difference? Both answered the same rows, so only those count where one
+# These are the networks after their last epoch: `fit` saw no validation rows, so none was chosen on the
+# rows that judge. Could chance have made the difference? Both answered the same rows, so only those count where one
 # is right and the other is wrong. If the two were equally good, each of these would be the toss of a coin.
 
 # %%
@@ -265,8 +265,8 @@ print(f"lowest validation loss after epoch {curves['valid_loss'].idxmin()} of {l
 
 # %% [markdown]
 # The training loss falls further than the validation loss can follow. `fit` keeps the weights of
-# the epoch that was best on the *validation* rows unless you say `keep_best=False`, and `patience=1`
-# would stop after the first epoch without a gain: early stopping, as in {{ chapter.rnn }}. A network that
+# the epoch that was best on the *validation* rows if it is given any, and `patience=1` would
+# stop after the first epoch without a gain: early stopping, as in {{ chapter.rnn }}. A network that
 # starts from good weights gets there within very few epochs: Devlin and others (2019, sec. A.3)
 # recommend two to four.
 
@@ -499,33 +499,32 @@ def linear_models(rows):  # three linear classifiers, on words and on the encode
     return scores
 
 # %% [markdown]
-# With so few rows the two networks want other recipes, with many passes and, for the encoder, learning
-# rates that fall steeply from the head to the embeddings. They are those of the recorded runs:
+# With so few rows fine-tuning wants another recipe, the one of the recorded runs: many passes, and learning
+# rates that fall steeply from the head to the embeddings. (Random weights hardly beat guessing on forty
+# labels, as the figure below shows; we do not wait for them here.)
 
 # %%
 from agnews_utils.bert import FEW_LABELS
 
-def tune_on_few(rows, name):
-    recipe = FEW_LABELS[name]
-    network = new_model(pretrained=name == "pre-trained")
-    loader = bert_loader(rows["text"], rows["label"], tokenizer, recipe["batch_size"])
-    groups = layerwise_parameter_groups(network, recipe["learning_rate"], recipe["decay"])
-    fit(network, loader, **FINE_TUNING | {"epochs": recipe["epochs"]}, optimizer=AdamW(groups), seed=1)
+def tune_on_few(rows, learning_rate, decay, batch_size, epochs):
+    network = new_model()
+    loader = bert_loader(rows["text"], rows["label"], tokenizer, batch_size)
+    groups = layerwise_parameter_groups(network, learning_rate, decay)
+    fit(network, loader, **FINE_TUNING | {"epochs": epochs}, optimizer=AdamW(groups), seed=1)
     return evaluate(network, valid_batches)["accuracy"]
 
-FEW_LABELS
+FEW_LABELS["pre-trained"]
 
 # %%
 few_rows = []
 for seed in (1, 2):
     rows = fit_rows.groupby("label").sample(10, random_state=seed)
-    scores = {"fine-tuned": tune_on_few(rows, "pre-trained"), "random": tune_on_few(rows, "random weights")}
-    few_rows.append(scores | linear_models(rows))
+    few_rows.append({"fine-tuned": tune_on_few(rows, **FEW_LABELS["pre-trained"])} | linear_models(rows))
 few_rows = pd.DataFrame(few_rows, index=["first draw", "second draw"])
 few_rows.round(3)
 
 # %% tags=["author"]
-assert few_rows["fine-tuned"].mean() > few_rows["random"].mean() + 0.1, "no gain from pre-training?"
+assert few_rows["fine-tuned"].mean() > 0.4, "forty labels should teach a pre-trained network something"
 
 # %% [markdown]
 # Read both lines: which forty rows you happen to label matters, too. So the recorded runs (raw texts of

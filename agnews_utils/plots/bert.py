@@ -264,7 +264,9 @@ def accuracy_by_learning_rate(
                     linewidth=1.6, label=strategy)  # fmt: skip
     ax.set_xscale("log")
     ax.legend(title="what is trained")
-    return label_axes(ax, title, "learning rate (logarithmic)", "validation accuracy (%), worst to best seed")
+    return label_axes(
+        ax, title, "learning rate (logarithmic)", "validation accuracy (%), worst to best seed"
+    )
 
 
 def _in_percent(

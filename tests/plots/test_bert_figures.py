@@ -102,7 +102,7 @@ def test_error_by_rows_draws_the_mean_and_a_dot_for_each_draw():
     assert (ax.get_xscale(), ax.get_yscale(), title_of(ax)) == ("log", "log", "t")
     assert "wrong" in ax.get_ylabel()
     low, high = ax.get_ylim()
-    assert low < 25 and high > 80
+    assert low < 25 < 80 < high
 
 
 def test_each_head_has_its_map_and_all_share_their_colors():

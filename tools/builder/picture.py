@@ -76,7 +76,7 @@ LEARNING_CURVES = Picture(
     numbers="points",
     helper="agnews_utils.plots.bert:error_by_rows",
     title="AG News: the fewer labels, the more pre-training buys",
-    alt="Share of wrong test rows of AG News against the number of labeled rows, for five ways to train",
+    alt="Wrong test rows of AG News against the number of labeled rows, for five ways to train",
     caption=(
         "What pre-training buys (chapter bert): with ten labeled rows a class, the encoder that "
         "comes with the course reaches {{ ag_news.few_fine_tuned | percent }} on the test rows of "
