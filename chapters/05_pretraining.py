@@ -353,8 +353,9 @@ pd.Series(neighbors).map("{:.0%}".format)
 from agnews_utils import plots
 
 pieces, maps = attention_maps(model, tokenizer, headlines[0])
-head_titles = [f"{name}: neighbors get {share:.0%}" for name, share in neighbors.items()][: len(maps[-1])]
-axes = plots.attention_heads(pieces, maps[-1], head_titles, "Each head of the last layer looks elsewhere")
+head_titles = [f"{name}: {share:.0%} to neighbors" for name, share in neighbors.items()][: len(maps[-1])]
+title = f"Heads differ (shares: mean of 100 titles; looking evenly {neighbors['looking evenly']:.0%})"
+axes = plots.attention_heads(pieces, maps[-1], head_titles, title)
 
 # %% tags=["author"]
 assert torch.allclose(maps.sum(-1), torch.ones(maps.shape[:3]), atol=1e-4), "a row must add up to 1"
@@ -640,7 +641,7 @@ counts = np.bincount(np.concatenate([row[1:-1] for row in rows.texts]), minlengt
 share = counts[counts > 0] / counts.sum()
 levels = {f"guessing evenly, ln {len(own_pieces):,}": log(len(own_pieces)),
           "guessing by frequency": float(-(share * np.log(share)).sum())}
-levels | {"before training": first_loss}
+{name: round(loss, 2) for name, loss in (levels | {"before training": first_loss}).items()}
 
 # %% [markdown]
 # And what does training bring?

@@ -200,12 +200,12 @@ assert on_gpu or wins > losses, "pre-training should help on few rows"
 # | random weights ({{ results.bert_full.ag_news.models["random"].seeds }} seed on AG News, {{ results.bert_full.newsbriefs.models["random"].seeds }} on News Briefs) | {{ results.bert_full.ag_news.random_accuracy | percent }} | {{ results.bert_full.newsbriefs.random_accuracy | percent }} |
 # | pre-trained minus random, points, 95% interval | {{ results.bert_full.ag_news.paired.random.difference | points(1) }} ({{ results.bert_full.ag_news.paired.random.low | points(1) }} to {{ results.bert_full.ag_news.paired.random.high | points(1) }}) | {{ results.bert_full.newsbriefs.paired.random.difference | points(1) }} ({{ results.bert_full.newsbriefs.paired.random.low | points(1) }} to {{ results.bert_full.newsbriefs.paired.random.high | points(1) }}) |
 # | largest p of its seeds (McNemar) | {{ "%.0e" | format(results.bert_full.ag_news.paired.random.largest_p) }} | {{ "%.0e" | format(results.bert_full.newsbriefs.paired.random.largest_p) }} |
-# | pre-trained minus linear model, points | {{ results.bert_full.ag_news.paired.linear.difference | points(1) }} ({{ results.bert_full.ag_news.paired.linear.low | points(1) }} to {{ results.bert_full.ag_news.paired.linear.high | points(1) }}) | {{ results.bert_full.newsbriefs.paired.linear.difference | points(1) }} ({{ results.bert_full.newsbriefs.paired.linear.low | points(1) }} to {{ results.bert_full.newsbriefs.paired.linear.high | points(1) }}) |
+# | pre-trained minus linear model (predictions of {{ chapter.evaluation }}), points | {{ results.bert_full.ag_news.paired.linear.difference | points(1) }} ({{ results.bert_full.ag_news.paired.linear.low | points(1) }} to {{ results.bert_full.ag_news.paired.linear.high | points(1) }}) | {{ results.bert_full.newsbriefs.paired.linear.difference | points(1) }} ({{ results.bert_full.newsbriefs.paired.linear.low | points(1) }} to {{ results.bert_full.newsbriefs.paired.linear.high | points(1) }}) |
 #
 # Not even with all rows: the gap is small on AG News, but it is there. (Epochs were chosen on
 # validation rows. Random weights had one seed on AG News and were best in their last epoch: a longer
-# run might narrow the gap.) The last line is sobering: against the linear model, which trains in
-# seconds, the interval holds zero on both data sets.
+# run might narrow the gap. The intervals speak of other test rows, not of other seeds.) The last line is
+# sobering: against the linear model, which trains in seconds, the interval holds zero on both data sets.
 
 # %% [markdown]
 # ## What fine-tuning changes
@@ -313,7 +313,7 @@ assert max(strategies.values()) > 0.4, "a hundred rows should teach a pre-traine
 
 # %%
 sweep = runtime.recorded("bert_sweep")
-ax = plots.accuracy_by_learning_rate(sweep["cells"], "The best learning rate for the head alone harms all layers")
+ax = plots.accuracy_by_learning_rate(sweep["cells"], "AG News, raw: the best learning rate for the head harms all layers")
 
 # %%
 cells = pd.DataFrame(sweep["cells"])
@@ -654,7 +654,7 @@ if RUN_BIG:
 #
 # | model | training rows | AG News test | |
 # |---|---|---|---|
-# | linear model ({{ chapter.exploration }}) | {{ results.bert_full.ag_news.train_rows | count }} | {{ results.bert_full.ag_news.linear_accuracy | percent }} | measured here |
+# | linear model ({{ chapter.exploration }}) | {{ results.bert_full.ag_news.train_rows | count }} | {{ results.exploration.ag_news.linear_accuracy | percent }} | measured here |
 # | our BERT, random weights, raw texts | {{ results.bert_full.ag_news.train_rows | count }} | {{ results.bert_full.ag_news.random_accuracy | percent }} | measured here |
 # | our BERT, pre-trained on news, raw texts | {{ results.bert_full.ag_news.train_rows | count }} | {{ results.bert_full.ag_news.fine_tuned_accuracy | percent }} | measured here |
 # | {{ published.readme_rows[1].model }} | {{ published.readme_rows[1].training }} | {{ published.readme_rows[1].accuracy }}% | published: {{ published.readme_rows[1].source }} |
