@@ -345,7 +345,7 @@ print(learned, "is one of the most frequent pairs:", sorted(most_frequent))
 
 # %% [markdown]
 # It counts, as BPE does, and only *writes* its pieces in WordPiece's form. What it trains has WordPiece's
-# spelling and BPE's merges; {{ chapter.bert }} uses it. Now at full size: eight thousand pieces,
+# spelling and BPE's merges; {{ chapter.pretraining }} uses it. Now at full size: eight thousand pieces,
 # from at most ten thousand texts.
 
 # %%

@@ -1,4 +1,4 @@
-"""Chapter "BERT": attention, pre-training, fine-tuning.
+"""Chapters "Attention and pre-training" and "BERT fine-tuning".
 
 By hand: `attention`, `wordpiece`, `masking`. `pretraining` holds network, tasks and batches,
 `encoder` saves and loads, `fine_tuning` teaches an encoder a classification.
@@ -21,7 +21,9 @@ from agnews_utils.bert.encoder import (
     save_encoder,
 )
 from agnews_utils.bert.fine_tuning import (
+    FEW_LABELS,
     FINE_TUNING,
+    FROM_RANDOM,
     attention_maps,
     bert_loader,
     encode_for_bert,
@@ -42,7 +44,9 @@ from agnews_utils.bert.pretraining import (
 from agnews_utils.bert.wordpiece import pieces_by_id, train_tokenizer, wordpiece
 
 __all__ = [
+    "FEW_LABELS",
     "FINE_TUNING",
+    "FROM_RANDOM",
     "PretrainingBatches",
     "PretrainingModel",
     "Recipe",

@@ -1,4 +1,4 @@
-"""Chapter bert, its layer by hand: attention, heads, residuals, normalization, feed-forward.
+"""Chapter pretraining, its layer by hand: attention, heads, residuals, normalization, feed-forward.
 
 Nothing here is faster or better than torch's own layers. The functions are what the chapter builds,
 and the tests hold them against `torch.nn.MultiheadAttention` and `BertLayer`, forward and gradient.
@@ -20,7 +20,7 @@ Layers = Mapping[str, tuple[Tensor, Tensor]]
 def attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Average the values by how well their keys fit the query (bert, "Attention by hand").
+    """Average the values by how well their keys fit the query (pretraining, "Attention by hand").
 
     Scaled dot-product attention, softmax(Q K^T / sqrt(d_k)) V (Vaswani et al., 2017, equation 1).
 
@@ -87,7 +87,7 @@ def merge_heads(states: Tensor) -> Tensor:
 def multi_head_attention(
     states: Tensor, layers: Layers, heads: int, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Let every position look at all others, in several ways at once (bert, "Many heads").
+    """Let every position look at all others, in several ways at once (pretraining, "Many heads").
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def gelu(values: Tensor) -> Tensor:
 def encoder_layer(
     states: Tensor, layers: Layers, heads: int, mask: Tensor | None = None, eps: float = 1e-12
 ) -> Tensor:
-    """Compute one layer of BERT, without dropout (bert, "A whole layer").
+    """Compute one layer of BERT, without dropout (pretraining, "A whole layer").
 
     Attention between the positions, then a small network at each position; what comes in is added
     to what comes out of each (the residual), and the sum is normalized.
@@ -175,7 +175,7 @@ def layer_parameters(layer: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def sinusoidal_positions(length: int, size: int) -> Tensor:
-    """Return the position codes of the first Transformer (bert, "Positions").
+    """Return the position codes of the first Transformer (pretraining, "Positions").
 
     Sines and cosines of wavelengths from 2 pi to 10,000 times 2 pi (Vaswani et al., 2017, section
     3.5). BERT learns its positions as embeddings instead.

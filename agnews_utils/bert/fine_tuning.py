@@ -32,6 +32,15 @@ FINE_TUNING: dict[str, Any] = {
 }
 """Arguments of `fit` that suit the bundled encoder on a few thousand rows."""
 
+FROM_RANDOM: dict[str, Any] = FINE_TUNING | {"epochs": 10, "learning_rate": 1e-3}
+"""The same for its network from random weights, which needs more and larger steps."""
+
+FEW_LABELS: dict[str, dict[str, float]] = {
+    "pre-trained": {"learning_rate": 3e-3, "decay": 0.1, "batch_size": 8, "epochs": 20},
+    "random weights": {"learning_rate": 1e-3, "decay": 1.0, "batch_size": 8, "epochs": 20},
+}
+"""What suits each of them on ten rows a class; `decay` as in `layerwise_parameter_groups`."""
+
 
 # --------------------------------------------------------------------------------- texts to batches
 
@@ -39,7 +48,7 @@ FINE_TUNING: dict[str, Any] = {
 def encode_for_bert(
     texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, max_length: int = MAX_LENGTH
 ) -> list[list[int]]:
-    """Turn texts into ids with special tokens, cut at `max_length` (bert, "Into ids").
+    """Turn texts into ids with special tokens, cut at `max_length` (pretraining, "Into ids").
 
     Returns
     -------
@@ -117,8 +126,8 @@ def predict_texts(
 ) -> np.ndarray:
     """Return the probability of each class for each text, in the order of the texts.
 
-    Clean the texts as those that the network was trained on, and use the same `max_length`
-    (bert, "A new article").
+    Clean the texts as those that the network was trained on, with `clean_frame` for the bundled
+    encoder, and use the same `max_length` (bert, "A new article").
     """
     return predict(model, _text_batches(texts, tokenizer, max_length))
 
@@ -126,7 +135,7 @@ def predict_texts(
 def attention_maps(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, text: str, max_length: int = 128
 ) -> tuple[list[str], Tensor]:
-    """Return who looks at whom in a text (bert, "A map of attention").
+    """Return who looks at whom in a text (pretraining, "A map of attention").
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Chapter bert, the masked-language-model task: hide some pieces, ask for them.
+"""Chapter pretraining, the masked-language-model task: hide some pieces, ask for them.
 
 15 % of the positions are asked for. Of these, 80 % show [MASK], 10 % a random piece and 10 % the
 piece itself (Devlin et al., 2019, section 3.1): no piece that is read is sure to be right.
@@ -29,7 +29,7 @@ def corrupt(
     starts: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Hide pieces for masked-language modeling (bert, "Hiding pieces").
+    """Hide pieces for masked-language modeling (pretraining, "Hiding pieces").
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _same_within_words(chance: Tensor, starts: Tensor) -> Tensor:
 
 
 def word_starts(ids: Tensor, pieces: Sequence[str]) -> Tensor:
-    """Return where words begin: at pieces without "##" (bert, "Hiding whole words").
+    """Return where words begin: at pieces without "##" (pretraining, "Hiding whole words").
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def asked_positions(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Collect the positions that are asked for, so that only they get logits.
 
     An output over the whole vocabulary costs more than all else in a small network; computed for
-    15 % of the positions it does not (bert, "Logits where they are asked for").
+    15 % of the positions it does not (pretraining, "The loss asks for the hidden pieces only").
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Chapter bert, pre-training: settings, network, and batches of its two tasks.
+"""Chapter pretraining: settings, network, and batches of its two tasks.
 
 Two tasks without labels take turns. In the first, of BERT, the network names hidden pieces. In the
 second it says which description belongs to which title among those of its batch, from the pooled
@@ -91,7 +91,7 @@ _STEEPEST = 100.0
 
 
 class PretrainingModel(nn.Module):
-    """A BERT that learns both tasks; `fit` trains it (bert, "Pre-training")."""
+    """A BERT that learns both tasks; `fit` trains it (pretraining, "Pre-training")."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()

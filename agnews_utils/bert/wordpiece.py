@@ -1,4 +1,4 @@
-"""Chapter bert, its tokenizer: WordPiece by hand, trained on own texts, and read from files.
+"""Chapter pretraining, its tokenizer: WordPiece by hand, trained on own texts, and read from files.
 
 WordPiece cuts a word into the longest pieces that its vocabulary knows; a piece that goes on a word
 begins with "##" (Schuster and Nakajima, 2012; Wu et al., 2016). No word is unknown as long as its
@@ -34,7 +34,7 @@ LONGEST_WORD = 100
 
 
 def wordpiece(word: str, vocab: Collection[str]) -> list[str]:
-    """Cut one word into pieces, the longest match first (bert, "WordPiece by hand").
+    """Cut one word into pieces, the longest match first (pretraining, "WordPiece by hand").
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def wordpiece(word: str, vocab: Collection[str]) -> list[str]:
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 8000) -> PreTrainedTokenizerFast:
-    """Train a lower-casing WordPiece tokenizer (bert, "A vocabulary of pieces").
+    """Train a lower-casing WordPiece tokenizer (pretraining, "A vocabulary of pieces").
 
     Parameters
     ----------

@@ -7,8 +7,9 @@ labels and data from it. `title` states the finding; `x` and `y` are labels with
 
 from agnews_utils.plots.bert import (
     accuracy_by_learning_rate,
-    accuracy_by_rows,
+    attention_heads,
     attention_map,
+    error_by_rows,
     loss_and_levels,
     pretraining_log,
 )
@@ -29,6 +30,7 @@ from agnews_utils.plots.style import (
     length_histograms,
     marking_words,
     percent_map,
+    scatters_by_class,
     use_course_style,
 )
 from agnews_utils.plots.training import learning_curves, lines, probability_bars, smoothed
@@ -44,7 +46,7 @@ __all__ = [
     "CLASS_COLORS",
     "GREY",
     "accuracy_by_learning_rate",
-    "accuracy_by_rows",
+    "attention_heads",
     "attention_map",
     "bars",
     "before_and_after",
@@ -55,6 +57,7 @@ __all__ = [
     "curves",
     "density_by_class",
     "differences",
+    "error_by_rows",
     "intervals",
     "learning_curves",
     "length_histograms",
@@ -67,6 +70,7 @@ __all__ = [
     "pretraining_log",
     "probability_bars",
     "reliability_diagram",
+    "scatters_by_class",
     "smoothed",
     "use_course_style",
     "way_to_a_tensor",

@@ -1,4 +1,4 @@
-"""Figures of chapter bert: attention, pre-training, learning rates, accuracy by number of rows.
+"""Figures of chapters pretraining and bert: attention, pre-training, learning rates, error by rows.
 
 What the helpers have in common stands in `agnews_utils.plots`.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ MODELS = {
     "linear": ("TF-IDF + linear model", GREY, "-."),
     "random": ("random weights", _RED, ":"),
 }
-"""Label, color and line of each model in `accuracy_by_rows`."""
+"""Label, color and line of each model in `error_by_rows`."""
 
 STRATEGIES = {
     "head only": (_GREEN, "s"),
@@ -35,11 +36,18 @@ STRATEGIES = {
 }
 """Color and marker of each strategy in `accuracy_by_learning_rate`."""
 
+_ERROR_TICKS = (5, 7, 10, 15, 20, 30, 50, 70)
+
 
 def attention_map(
-    pieces: Sequence[str], weights: ArrayLike, title: str, ax: Axes | None = None
+    pieces: Sequence[str],
+    weights: ArrayLike,
+    title: str,
+    ax: Axes | None = None,
+    highest: float | None = None,
+    bar: bool = True,
 ) -> Axes:
-    """Draw who looks at whom (bert, "A map of attention").
+    """Draw who looks at whom (pretraining, "A map of attention").
 
     Parameters
     ----------
@@ -47,6 +55,10 @@ def attention_map(
         The pieces of a text, shape `(length,)`.
     weights
         Attention weights of one head, shape `(length, length)`; rows are the queries.
+    highest
+        The share that gets the brightest color; by default the largest.
+    bar
+        Whether to draw the scale of colors.
 
     Raises
     ------
@@ -60,12 +72,58 @@ def attention_map(
             f"the {len(pieces)} pieces; pick one layer and one head."
         )
     ax = new_axes(ax, width=6.0, height=5.2)
-    image = ax.imshow(values, cmap="cividis", vmin=0.0)
+    image = ax.imshow(values, cmap="cividis", vmin=0.0, vmax=highest)
     ax.set_xticks(range(len(pieces)), pieces, rotation=60, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(pieces)), pieces)
     ax.grid(visible=False)
-    ax.figure.colorbar(image, ax=ax, label="share of attention", shrink=0.8)
+    if bar:
+        ax.figure.colorbar(image, ax=ax, label="share of attention", shrink=0.8)
     return label_axes(ax, title, "is looked at (key)", "looks (query)")
+
+
+def attention_heads(
+    pieces: Sequence[str], weights: ArrayLike, titles: Sequence[str], title: str
+) -> np.ndarray:
+    """Draw the maps of all heads of a layer, two a row (pretraining, "A map of attention").
+
+    Parameters
+    ----------
+    pieces
+        The pieces of a text, shape `(length,)`.
+    weights
+        Attention weights, shape `(heads, length, length)`; rows are the queries.
+    titles
+        Title of each head's map.
+    title
+        Title of the whole figure.
+
+    Returns
+    -------
+    Array of Axes, shape `(heads,)`. All maps share their colors.
+
+    Raises
+    ------
+    ValueError
+        If the weights have another shape, or there are not as many titles as heads.
+    """
+    values = np.asarray(weights, dtype=float)
+    if len(titles) != len(values):
+        raise ValueError(f"{len(titles)} titles for {len(values)} heads: expected one for each.")
+    rows = -(-len(values) // 2)
+    figure, grid = plt.subplots(
+        rows, 2, figsize=(9.6, 4.4 * rows), sharex=True, sharey=True, layout="constrained"
+    )
+    axes = np.ravel(grid)
+    for ax in axes[len(values) :]:
+        ax.remove()
+    axes = axes[: len(values)]
+    for ax, one, name in zip(axes, values, titles, strict=True):
+        attention_map(pieces, one, name, ax, highest=float(values.max()), bar=False)
+    for ax in axes:
+        ax.label_outer()
+    figure.colorbar(axes[0].images[0], ax=list(axes), label="share of attention", shrink=0.6)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return axes
 
 
 def loss_and_levels(
@@ -131,49 +189,65 @@ def pretraining_log(rounds: Sequence[Mapping[str, Any]], pieces: int, title: str
     return axes
 
 
-def accuracy_by_rows(
+def error_by_rows(
     points: Sequence[Mapping[str, Any]],
     title: str,
-    y: str = "test accuracy (%)",
+    y: str = "wrong test rows (%, logarithmic)",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw learning curves: accuracy against the number of labeled rows, with intervals.
+    """Draw learning curves: error against the number of labeled rows, a dot for each draw of them.
+
+    The lines go through the mean of the draws. On a logarithmic axis a tenth fewer errors is the
+    same step everywhere, so that curves which come close to each other can still be told apart.
 
     Parameters
     ----------
     points
-        Each with `model` (a name of `MODELS`), `rows`, and `mean`, `low` and `high` as
-        shares from 0 to 1.
+        Each with `model` (a name of `MODELS`), `rows`, and `accuracies`, the share that each draw
+        got right, from 0 to 1.
 
     Raises
     ------
     ValueError
         If a model is not in `MODELS`.
     """
-    found = _in_percent(points, "model", MODELS, "rows", ("mean", "low", "high"))
-    ax = new_axes(ax, height=4.6)
-    for model, (rows, mean, low, high) in found.items():
-        label, color, style = MODELS[model]
-        ax.plot(rows, mean, linestyle=style, color=color, marker="o", markersize=4, label=label)
-        ax.fill_between(rows, low, high, color=color, alpha=0.18, linewidth=0)
+    if unknown := sorted({point["model"] for point in points} - set(MODELS)):
+        raise ValueError(f"unknown model {unknown[0]!r}: expected one of {', '.join(MODELS)}")
+    ax = new_axes(ax, height=5.2)
+    shown = [name for name in MODELS if any(point["model"] == name for point in points)]
+    for place, name in enumerate(shown):
+        label, color, style = MODELS[name]
+        own = sorted((p for p in points if p["model"] == name), key=lambda p: p["rows"])
+        # A little beside each other, so that no model's dots hide those of another.
+        aside = 1.05 ** (place - (len(shown) - 1) / 2)
+        across = [point["rows"] * aside for point in own]
+        errors = [100 * (1 - np.array(point["accuracies"])) for point in own]
+        ax.plot(across, [e.mean() for e in errors], linestyle=style, color=color, label=label)
+        repeated = np.repeat(across, [len(e) for e in errors])
+        ax.scatter(repeated, np.concatenate(errors), color=color, s=14, alpha=0.7, linewidths=0)
     every = sorted({point["rows"] for point in points})
     ax.set_xscale("log")
+    ax.set_yscale("log")
     ax.set_xticks(every, [f"{rows:,}" for rows in every])
+    ax.set_yticks(_ERROR_TICKS, [str(tick) for tick in _ERROR_TICKS])
     ax.minorticks_off()
-    ax.legend(loc="lower right")
+    low, high = ax.dataLim.intervaly
+    ax.set_ylim(low / 1.1, high * 1.1)
+    ax.legend(title="a dot for each draw of rows", loc="lower left")
     return label_axes(ax, title, "labeled rows (logarithmic)", y)
 
 
 def accuracy_by_learning_rate(
     cells: Sequence[Mapping[str, Any]], title: str, ax: Axes | None = None
 ) -> Axes:
-    """Draw a sweep: accuracy against the learning rate, one line a strategy, with intervals.
+    """Draw a sweep: accuracy against the learning rate, one line a strategy.
 
     Parameters
     ----------
     cells
         Each with `strategy` (a name of `STRATEGIES`), `learning_rate`, and
-        `valid_accuracy`, `low` and `high` as shares from 0 to 1.
+        `valid_accuracy` (mean over the seeds), `low` and `high` (worst and best seed) as shares
+        from 0 to 1.
 
     Raises
     ------
@@ -190,7 +264,9 @@ def accuracy_by_learning_rate(
                     linewidth=1.6, label=strategy)  # fmt: skip
     ax.set_xscale("log")
     ax.legend(title="what is trained")
-    return label_axes(ax, title, "learning rate (logarithmic)", "validation accuracy (%)")
+    return label_axes(
+        ax, title, "learning rate (logarithmic)", "validation accuracy (%), worst to best seed"
+    )
 
 
 def _in_percent(

@@ -178,6 +178,60 @@ def percent_map(table: pd.DataFrame, title: str, x: str, y: str, ax: Axes | None
     return label_axes(ax, title, x, y)
 
 
+def scatter_by_class(
+    points: np.ndarray,
+    classes: Sequence[str],
+    title: str,
+    x: str,
+    y: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw documents as dots, shape `(documents, 2)`, one color a class.
+
+    The order of drawing is mixed, so that no class hides the others.
+    """
+    ax = new_axes(ax, height=5.5)
+    names = np.asarray(classes)
+    order = np.random.default_rng(0).permutation(len(names))
+    colors = np.array([CLASS_COLORS[name] for name in names])
+    across, up = points[order].T
+    ax.scatter(across, up, c=colors[order], s=5, alpha=0.5, linewidths=0)
+    for name, color in CLASS_COLORS.items():
+        ax.scatter([], [], color=color, s=30, label=name)
+    ax.legend(loc="best")
+    return label_axes(ax, title, x, y)
+
+
+def scatters_by_class(
+    panels_of_points: Mapping[str, np.ndarray], classes: Sequence[str], title: str
+) -> np.ndarray:
+    """Draw the same documents on several maps side by side, one color a class.
+
+    Parameters
+    ----------
+    panels_of_points
+        Title of a map -> points, shape `(documents, 2)`. Their axes have no unit and no meaning of
+        their own, so that no numbers stand there.
+    classes
+        Class name of each document, shape `(documents,)`.
+    title
+        Title of the whole figure.
+
+    Returns
+    -------
+    Array of Axes, one for each map.
+    """
+    axes = panels(len(panels_of_points), title, width=10.0, height=4.8)
+    for ax, (name, points) in zip(axes, panels_of_points.items(), strict=True):
+        scatter_by_class(points, classes, name, "first component", "second component", ax)
+        ax.collections[0].set_sizes([14])
+        ax.set_xticks([])
+        ax.set_yticks([])
+        if ax is not axes[0]:
+            ax.get_legend().remove()
+    return axes
+
+
 def marking_words(scores: Mapping[str, Mapping[str, float]], title: str, x: str) -> np.ndarray:
     """Draw the words that mark each class, one panel a class.
 

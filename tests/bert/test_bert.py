@@ -1,4 +1,4 @@
-"""Chapter bert: attention and WordPiece by hand, masking, loading and saving of encoders."""
+"""Chapters pretraining and bert: attention, WordPiece, masking, loading and saving."""
 
 from __future__ import annotations
 

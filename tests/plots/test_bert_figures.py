@@ -1,9 +1,9 @@
-"""Figures of chapter bert: what was drawn, not how it looks."""
+"""Figures of chapters pretraining and bert: what was drawn, not how it looks."""
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection
 
 from agnews_utils.plots import bert as plots_bert
 
@@ -79,36 +79,44 @@ def test_pretraining_log_without_the_second_task():
     assert named.get_label() == "hidden piece named"
 
 
-def point(model: str, rows: int, mean: float) -> dict:
-    return {"model": model, "rows": rows, "mean": mean, "low": mean - 0.02, "high": mean + 0.01}
+def point(model: str, rows: int, *accuracies: float) -> dict:
+    return {"model": model, "rows": rows, "accuracies": list(accuracies)}
 
 
-def test_accuracy_by_rows_draws_each_model_in_the_order_of_rows():
+def test_error_by_rows_draws_the_mean_and_a_dot_for_each_draw():
     points = [
         point("random", 400, 0.5),
-        point("random", 40, 0.3),
-        point("fine-tuned", 40, 0.75),
-        point("fine-tuned", 400, 0.85),
-        point("self-trained", 40, 0.8),
+        point("random", 40, 0.3, 0.2),
+        point("fine-tuned", 40, 0.75, 0.65),
         point("linear", 40, 0.6),
     ]
-    ax = plots_bert.accuracy_by_rows(points, "t")
+    ax = plots_bert.error_by_rows(points, "t")
     lines = {line.get_label(): line for line in ax.get_lines()}
-    assert set(lines) == {
-        "pre-trained, fine-tuned",
-        "pre-trained, frozen, self-trained",
-        "TF-IDF + linear model",
-        "random weights",
-    }
-    assert lines["random weights"].get_xdata().tolist() == [40, 400]
-    assert lines["random weights"].get_ydata() == pytest.approx([30, 50])
-    bands = [c for c in ax.collections if isinstance(c, PolyCollection)]
-    heights = [c.get_paths()[0].vertices[:, 1] for c in bands]
-    assert min(heights[0]) == pytest.approx(73)
-    assert max(heights[0]) == pytest.approx(86)
+    assert set(lines) == {"pre-trained, fine-tuned", "TF-IDF + linear model", "random weights"}
+    random = lines["random weights"]
+    assert random.get_xdata() == pytest.approx([40, 400], rel=0.1)  # a little beside the others
+    assert random.get_ydata() == pytest.approx([75, 50])
+    dots = {tuple(c.get_offsets()[:, 1].round(6)) for c in ax.collections}
+    assert dots == {(25, 35), (40,), (70, 80, 50)}
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["40", "400"]
-    assert (ax.get_xscale(), title_of(ax), ax.get_ylabel()) == ("log", "t", "test accuracy (%)")
-    assert len({line.get_color() for line in ax.get_lines()}) == 4
+    assert (ax.get_xscale(), ax.get_yscale(), title_of(ax)) == ("log", "log", "t")
+    assert "wrong" in ax.get_ylabel()
+    low, high = ax.get_ylim()
+    assert low < 25 < 80 < high
+
+
+def test_each_head_has_its_map_and_all_share_their_colors():
+    pieces = ["[CLS]", "oil", "[SEP]"]
+    weights = np.array([np.eye(3), np.full((3, 3), 1 / 3), np.eye(3)[::-1]])
+    axes = plots_bert.attention_heads(pieces, weights, ["a", "b", "c"], "whole")
+    assert [title_of(ax) for ax in axes] == ["a", "b", "c"]
+    for ax, expected in zip(axes, weights, strict=True):
+        (image,) = ax.get_images()
+        np.testing.assert_allclose(image.get_array(), expected)
+        assert image.get_clim() == (0.0, 1.0)
+    assert axes[0].figure.get_suptitle() == "whole"
+    with pytest.raises(ValueError, match="2 titles for 3 heads"):
+        plots_bert.attention_heads(pieces, weights, ["a", "b"], "whole")
 
 
 def test_accuracy_by_learning_rate_draws_means_and_intervals():
@@ -130,12 +138,12 @@ def test_accuracy_by_learning_rate_draws_means_and_intervals():
     ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
     assert ends == [pytest.approx([58, 61]), pytest.approx([88, 91])]
     assert (ax.get_xscale(), title_of(ax)) == ("log", "t")
-    assert ax.get_ylabel() == "validation accuracy (%)"
+    assert ax.get_ylabel().startswith("validation accuracy (%)")
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown model 'gpt'"):
-        plots_bert.accuracy_by_rows([point("gpt", 40, 0.9)], "t")
+        plots_bert.error_by_rows([point("gpt", 40, 0.9)], "t")
     cell = {"strategy": "none", "learning_rate": 1.0, "valid_accuracy": 0, "low": 0, "high": 0}
     with pytest.raises(ValueError, match="unknown strategy 'none'"):
         plots_bert.accuracy_by_learning_rate([cell], "t")

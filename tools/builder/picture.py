@@ -74,9 +74,9 @@ LEARNING_CURVES = Picture(
     run="bert_curves",
     data="ag_news",
     numbers="points",
-    helper="agnews_utils.plots.bert:accuracy_by_rows",
-    title="What pre-training buys on AG News",
-    alt="Test accuracy on AG News against the number of labeled rows, for five ways to train",
+    helper="agnews_utils.plots.bert:error_by_rows",
+    title="AG News: the fewer labels, the more pre-training buys",
+    alt="Wrong test rows of AG News against the number of labeled rows, for five ways to train",
     caption=(
         "What pre-training buys (chapter bert): with ten labeled rows a class, the encoder that "
         "comes with the course reaches {{ ag_news.few_fine_tuned | percent }} on the test rows of "

@@ -9,7 +9,7 @@
 | ``{{ section("Optimizers") }}`` | section 4.5 |
 | ``{{ section("Schedules") }}``, a part of it | section 4.5 (*Schedules*) |
 | ``{{ section("Recap") }}``, which is not counted | section *Recap* |
-| ``{{ section("Fine-tuning", "bert") }}`` | section 5.4 |
+| ``{{ section("Fine-tuning", "bert") }}`` | section 6.1 |
 
 Chapters go by the name of their run, sections by their heading. At the beginning of a sentence
 each word has its capital: ``{{ Chapter.rnn }}``, ``{{ Chapters(...) }}``, ``{{ Section(...) }}``.

@@ -1,4 +1,4 @@
-"""Chapter bert, "The budget": what a pre-training run may spend, and the learning rate with it."""
+"""Chapter pretraining, "The budget": what a run may spend, and the learning rate with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chapter bert, where pre-training begins: embeddings made of counts."""
+"""Chapter pretraining, where pre-training begins: embeddings made of counts."""
 
 from __future__ import annotations
 

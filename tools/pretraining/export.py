@@ -1,4 +1,4 @@
-"""Chapter bert, what `python -m tools.pretraining` leaves behind: an encoder and its papers.
+"""Chapter pretraining, what `python -m tools.pretraining` leaves behind: an encoder and its papers.
 
 Beside weights and tokenizer: the log of the run, a model card whose numbers come from the log, and
 hashes of the texts, which prove that no test text was read (`text_hashes`).

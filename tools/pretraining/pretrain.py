@@ -1,4 +1,4 @@
-"""Pre-train the course's BERT from random weights on the text of a data set (chapter bert).
+"""Pre-train the course's BERT from random weights on the text of a data set (chapter pretraining).
 
 Example: python -m tools.pretraining --data ag_news --minutes 60 --output build/pretraining
 

@@ -1,4 +1,4 @@
-"""Chapter bert, the texts of `python -m tools.pretraining`: read, clean, hash, encode.
+"""Chapter pretraining, the texts of `python -m tools.pretraining`: read, clean, hash, encode.
 
 What is prepared stays in the folder of the run, so that an interrupted run resumes in seconds and
 with the same tokenizer, rows and order.

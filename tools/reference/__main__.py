@@ -21,12 +21,14 @@ from tools.reference.few import CURVES, bert_curves
 from tools.reference.linear import TRANSFERRED, linear_predictions, transfer
 from tools.reference.rnn import PEERS, rnn_peers, rnn_search
 from tools.reference.sweep import STRATEGIES, bert_sweep
+from tools.reference.text_path import bert_text_path
 
 RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "linear_predictions": linear_predictions,
     "transfer": transfer,
     "rnn_search": rnn_search,
     "rnn_peers": rnn_peers,
+    "bert_text_path": bert_text_path,
     "bert_sweep": bert_sweep,
     "bert_curves": bert_curves,
     "bert_full": bert_full,

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import nn
 from torch.utils.data import DataLoader
@@ -17,9 +18,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agnews_utils.bert.encoder import MANIFEST, WEIGHTS, bundled_encoder, load_encoder
 from agnews_utils.bert.fine_tuning import bert_loader
+from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
-from agnews_utils.evaluation.predictions import MODELS
+from agnews_utils.evaluation.comparing import mcnemar
+from agnews_utils.evaluation.predictions import MODELS, stored_predictions
 from agnews_utils.runtime import recorded, seed_everything
 from agnews_utils.training.history import History
 from agnews_utils.training.loop import fit
@@ -30,6 +33,9 @@ KEYS = {"fine-tuned": "bert", "random": "bert-random"}
 """How the chapter calls its two networks -> their keys among all models."""
 
 SEEDS = (1, 2, 3)
+
+TEXTS = "cleaned"
+"""Which texts are read: those of `clean_frame`, as in pre-training. Older runs say "raw"."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,8 @@ def precision() -> str:
 def make_batches(
     frame: pd.DataFrame, tokenizer: Any, batch_size: int, seed: int, shuffle: bool
 ) -> DataLoader:
-    """Return length-bucketed batches of news rows."""
-    texts, labels = frame["text"], frame["label"]
+    """Return length-bucketed batches of news rows, which are cleaned here."""
+    texts, labels = clean_frame(frame)["text"], frame["label"]
     return bert_loader(texts, labels, tokenizer, batch_size, seed=seed, shuffle=shuffle)
 
 
@@ -106,7 +112,7 @@ def train_one(
     valid = make_batches(valid_rows, tokenizer, 256, seed, shuffle=False)
     test = make_batches(news.test, tokenizer, 256, seed, shuffle=False)
     # Another encoder is another run: its checkpoints must not be taken for this one's.
-    folder = f"{name}-{news.name}-{seed}-{encoder_version()}"
+    folder = f"{name}-{news.name}-{seed}-{encoder_version()}-{TEXTS}"
     history = fit(
         model,
         make_batches(fit_rows, tokenizer, recipe.batch_size, seed, shuffle=True),
@@ -134,15 +140,27 @@ def full_run(name: str, seed: int, news: News, resume: bool = True) -> dict[str,
         "test_accuracy": float(right.mean()),
         "curve": pd.DataFrame(history.epochs)[columns].to_dict("records"),
         "encoder": encoder_version(),
+        "texts": TEXTS,
         "precision": precision(),
     }
 
 
 def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
-    """Return medians over the seeds with their intervals, and the gap that pre-training makes."""
+    """Return medians over the seeds with their intervals, and the gap that pre-training makes.
+
+    Runs on raw texts are called so in the table of README.
+    """
     rows = len(news.test)
     recipes = recipes_for(news)
-    content: dict[str, Any] = {"train_rows": len(news.train), "runs": runs, "models": {}}
+    texts = {run["texts"] for by_seed in runs.values() for run in by_seed.values()}
+    note = "" if texts == {"cleaned"} else ", raw texts"
+    content: dict[str, Any] = {
+        "train_rows": len(news.train),
+        "texts": " and ".join(sorted(texts)),
+        "runs": runs,
+        "models": {},
+        "paired": paired(news),
+    }
     for name, key in KEYS.items():
         if not runs.get(key):
             continue
@@ -173,10 +191,49 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
     if len(found) == 2:
         content["gap"] = found["fine-tuned"] - found["random"]
     content["readme_rows"] = [
-        store.readme_row(MODELS[KEYS[name]], "bert", entry["seeds"], entry["test_accuracy"], rows)
+        store.readme_row(
+            MODELS[KEYS[name]] + note, "bert", entry["seeds"], entry["test_accuracy"], rows
+        )
         for name, entry in content["models"].items()
     ]
     return content
+
+
+def paired(news: News) -> dict[str, Any]:
+    """Compare the fine-tuned network's stored predictions with other models', on the same rows.
+
+    Returns
+    -------
+    dict
+        For "random" and "linear", as far as they are stored: McNemar's test of each seed against
+        the other model's same seed, or its only one; and the difference of the mean accuracies with
+        its 95 % interval over the test rows.
+    """
+    stored = stored_predictions(news, store.RESULTS / "predictions")
+    truth = news.test["label"].to_numpy()
+    right = {
+        model: {one.seed: one.test.argmax(1) == truth for one in predictions}
+        for model, predictions in stored.items()
+    }
+    found: dict[str, Any] = {}
+    for name, key in {"random": "bert-random", "linear": "linear"}.items():
+        if "bert" not in right or key not in right:
+            continue
+        ours, others = right["bert"], right[key]
+        tests = [mcnemar(own, others.get(seed, others[min(others)])) for seed, own in ours.items()]
+        by_row = np.mean(list(ours.values()), axis=0) - np.mean(list(others.values()), axis=0)
+        reach = 1.96 * by_row.std(ddof=1) / len(by_row) ** 0.5
+        found[name] = {
+            "only_fine_tuned_right": [test.only_a for test in tests],
+            "only_other_right": [test.only_b for test in tests],
+            "p_values": [test.p_value for test in tests],
+            "largest_p": max(test.p_value for test in tests),
+            "smallest_p": min(test.p_value for test in tests),
+            "difference": float(by_row.mean()),
+            "low": float(by_row.mean() - reach),
+            "high": float(by_row.mean() + reach),
+        }
+    return found
 
 
 def bert_full(news: News, only: Sequence[str], again: bool) -> None:
@@ -190,5 +247,5 @@ def bert_full(news: News, only: Sequence[str], again: bool) -> None:
         measure=lambda key, seed: full_run(key, seed, news, resume=not again),
         summarize=full_summary,
         cpu_seconds=lambda run: sum(epoch["cpu_seconds"] for epoch in run["curve"]),
-        up_to_date=lambda run: run["encoder"] == encoder_version(),
+        up_to_date=lambda run: (run["encoder"], run["texts"]) == (encoder_version(), TEXTS),
     )

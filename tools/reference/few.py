@@ -23,6 +23,7 @@ from agnews_utils.bert.fine_tuning import (
     predict_texts,
     self_train,
 )
+from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.loading import News
 from agnews_utils.runtime import pick_device
 from agnews_utils.training.loop import fit
@@ -30,6 +31,7 @@ from agnews_utils.training.optimizers import AdamW
 from tools.reference import store
 from tools.reference.bert import (
     KEYS,
+    TEXTS,
     FineTuning,
     encoder_version,
     few_rows,
@@ -61,8 +63,9 @@ MOST_FOR_SELF_TRAINING = 1_000
 def _linear_accuracy(train: pd.DataFrame, test: pd.DataFrame) -> float:
     features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     model = LinearSVC(C=1.0, random_state=0)
-    model.fit(features.fit_transform(train["text"]), train["label"])
-    return float(model.score(features.transform(test["text"]), test["label"]))
+    texts, unseen = clean_frame(train)["text"], clean_frame(test)["text"]
+    model.fit(features.fit_transform(texts), train["label"])
+    return float(model.score(features.transform(unseen), test["label"]))
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class States:
         model, tokenizer = load_encoder()
         network: nn.Module = model  # transformers hides the type of its own `to`
         network.to(pick_device())
-        return pooled_states(model, tokenizer, rows["text"].tolist())
+        return pooled_states(model, tokenizer, clean_frame(rows)["text"].tolist())
 
     def accuracy(self, train: pd.DataFrame, rounds: int) -> float:
         """Return the test accuracy of the encoder as it is shipped, with a linear classifier."""
@@ -106,7 +109,7 @@ def _tuned_accuracy(
     optimizer = AdamW(layerwise_parameter_groups(model, recipe.learning_rate, recipe.decay))
     settings = recipe.settings() | {"optimizer": optimizer, "mixed_precision": precision()}
     fit(model, loader, **settings, seed=seed)
-    answers = predict_texts(model, tokenizer, test["text"]).argmax(1)
+    answers = predict_texts(model, tokenizer, clean_frame(test)["text"]).argmax(1)
     return float((answers == test["label"].to_numpy()).mean())
 
 
@@ -142,7 +145,7 @@ def bert_curves(news: News, only: Sequence[str], again: bool) -> None:
 
 def _curves(news: News) -> dict[str, Any]:
     content = store.finished("bert_curves", news)
-    same = content.get("encoder") == encoder_version()
+    same = (content.get("encoder"), content.get("texts")) == (encoder_version(), TEXTS)
     return content if same else {"points": [], "cpu_seconds": 0.0}
 
 
@@ -177,6 +180,7 @@ def _add_point(
         "points": points,
         "cpu_seconds": content["cpu_seconds"] + seconds,
         "encoder": encoder_version(),
+        "texts": TEXTS,
         "precision": precision(),
     }
     smallest = min(PER_CLASS)
@@ -216,7 +220,8 @@ def _add_all_rows(
     started = time.process_time()
     runs = store.finished("bert_full", news).get("runs", {})
     for name, key in KEYS.items():
-        seeds = [r for r in runs.get(key, {}).values() if r["encoder"] == encoder_version()]
+        version = encoder_version(), TEXTS
+        seeds = [r for r in runs.get(key, {}).values() if (r["encoder"], r["texts"]) == version]
         if seeds and name in chosen:
             _add_point(news, name, per_class, [run["test_accuracy"] for run in seeds], 0.0)
     if "linear" in chosen and not _point(_curves(news), "linear", per_class):

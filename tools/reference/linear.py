@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from agnews_utils.bert.fine_tuning import predict_texts
+from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import (
@@ -52,7 +53,7 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
         for home, away in ((news, other), (other, news)):
             answers = _answers(name, home)
             accuracies = {
-                data.name: float((answers(data.test["text"]) == data.test["label"]).mean())
+                data.name: float((answers(data.test) == data.test["label"]).mean())
                 for data in (home, away)
             }
             rows.append(
@@ -70,19 +71,23 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
     store.record_run("transfer", news, {"rows": rows}, "models on other news", seed=1)
 
 
-def _answers(name: str, news: News) -> Callable[[Any], np.ndarray]:
-    """Return the function from texts to classes of a model that was trained on a data set."""
+def _answers(name: str, news: News) -> Callable[[pd.DataFrame], np.ndarray]:
+    """Return the function from rows to classes of a model that was trained on a data set.
+
+    It reads the texts that the model was trained on: BERT cleaned ones, the others those of the
+    file.
+    """
     if name == "linear":
         fit_rows, _ = store.split(news)
         linear = LinearClassifier(chosen_c(news)).fit(fit_rows["text"], fit_rows["label"])
-        return lambda texts: linear.predict_proba(texts).argmax(1)
+        return lambda rows: linear.predict_proba(rows["text"]).argmax(1)
     if name == "bert":
         model, _, _, tokenizer = reference_bert.train_one("bert", 1, news)
-        return lambda texts: predict_texts(model, tokenizer, texts).argmax(1)
+        return lambda rows: predict_texts(model, tokenizer, clean_frame(rows)["text"]).argmax(1)
     model, _, splits = reference_rnn.train_one(name, 1, news)
 
-    def answers(texts: Any) -> np.ndarray:
-        ids = encode(tokenize_all(texts), splits.vocab, max_length=128)
+    def answers(rows: pd.DataFrame) -> np.ndarray:
+        ids = encode(tokenize_all(rows["text"]), splits.vocab, max_length=128)
         return predict(model, make_loader(ids, [0] * len(ids), 256, shuffle=False)).argmax(1)
 
     return answers

@@ -19,6 +19,7 @@ from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
 from tools.reference import store
 from tools.reference.bert import (
+    TEXTS,
     FineTuning,
     encoder_version,
     few_rows,
@@ -39,7 +40,7 @@ def bert_sweep(news: News, only: Sequence[str], again: bool) -> None:
     valid = valid_rows.sample(min(1_000, len(valid_rows)), random_state=1)
     for strategy, rate in product(STRATEGIES, RATES):
         content = store.finished("bert_sweep", news)
-        if content.get("encoder") != encoder_version():
+        if (content.get("encoder"), content.get("texts")) != (encoder_version(), TEXTS):
             content = {"cells": []}
         known = [(cell["strategy"], cell["learning_rate"]) for cell in content["cells"]]
         if (only and strategy not in only) or (not again and (strategy, rate) in known):
@@ -59,6 +60,7 @@ def bert_sweep(news: News, only: Sequence[str], again: bool) -> None:
                 "cells": cells,
                 "best": max(cells, key=lambda c: c["valid_accuracy"]),
                 "encoder": encoder_version(),
+                "texts": TEXTS,
                 "precision": precision(),
             },
             f"{strategy}, {rate:g}: {cell['valid_accuracy']:.2%} on validation rows",

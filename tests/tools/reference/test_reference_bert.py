@@ -8,14 +8,16 @@ import torch
 from scipy import stats
 from transformers import BertConfig, BertForSequenceClassification
 
+from agnews_utils.bert.fine_tuning import FEW_LABELS, FINE_TUNING, FROM_RANDOM
 from agnews_utils.bert.wordpiece import train_tokenizer
+from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import stored_predictions
 from tools.reference import __main__ as reference
 from tools.reference import bert as reference_bert
 from tools.reference import few as reference_few
-from tools.reference import store
+from tools.reference import store, text_path
 from tools.reference import sweep as reference_sweep
 from tools.reference.bert import FineTuning
 
@@ -71,6 +73,20 @@ def results(tmp_path, monkeypatch, tokenizer):
     return tmp_path
 
 
+LIVE = {"bert": (FINE_TUNING, FEW_LABELS["pre-trained"])}
+LIVE["bert-random"] = (FROM_RANDOM, FEW_LABELS["random weights"])
+RECORDED = {
+    name: (reference_bert.FEW_THOUSAND[name], reference_few.PER_CLASS[10][1][name]) for name in LIVE
+}
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_the_chapter_and_the_recorded_runs_have_the_same_recipes(name):
+    (thousands, few), (recorded, recorded_few) = LIVE[name], RECORDED[name]
+    assert recorded.settings() == thousands
+    assert few == {key: getattr(recorded_few, key) for key in few}
+
+
 def read(path):
     return json.loads(path.read_text(encoding="utf-8"))["metrics"]
 
@@ -106,11 +122,53 @@ def test_full_runs_are_stored_with_their_predictions(news, results, monkeypatch)
         "BERT, pre-trained (chapter bert, one seed)",
         "BERT from random weights (chapter bert, one seed)",
     ]
+    assert content["texts"] == "cleaned"
+    ours, other = (stored[key][0].test.argmax(1) == news.test["label"] for key in stored)
+    if list(stored) != ["bert", "bert-random"]:
+        ours, other = other, ours
+    assert content["paired"]["random"]["only_fine_tuned_right"] == [int((ours & ~other).sum())]
+    assert content["paired"]["random"]["difference"] == pytest.approx(content["gap"], abs=1e-5)
     monkeypatch.setattr(reference_bert, "full_run", None)  # would fail if something ran again
     reference_bert.bert_full(news, only=[], again=False)
     monkeypatch.setattr(reference_bert, "encoder_version", lambda: "another")
     with pytest.raises(TypeError):  # what another encoder did is measured again
         reference_bert.bert_full(news, only=[], again=False)
+
+
+def test_runs_on_raw_texts_are_called_so_and_measured_again(news, results, monkeypatch):
+    monkeypatch.setattr(reference_bert, "TEXTS", "raw")
+    reference_bert.bert_full(news, only=["fine-tuned"], again=False)
+    (row,) = read(results / "bert_full.newsbriefs.json")["readme_rows"]
+    assert row["model"] == "BERT, pre-trained, raw texts (chapter bert, one seed)"
+    monkeypatch.setattr(reference_bert, "TEXTS", "cleaned")
+    monkeypatch.setattr(reference_bert, "full_run", None)
+    with pytest.raises(TypeError):
+        reference_bert.bert_full(news, only=["fine-tuned"], again=False)
+
+
+def test_batches_hold_cleaned_texts(news, tokenizer):
+    loader = reference_bert.make_batches(news.test, tokenizer, 8, 1, shuffle=False)
+    found = [
+        tokenizer.decode(ids, skip_special_tokens=True)
+        for batch in loader
+        for ids in batch["input_ids"]
+    ]
+    cleaned = tokenizer(clean_frame(news.test)["text"].tolist(), truncation=True, max_length=64)
+    expected = [tokenizer.decode(ids, skip_special_tokens=True) for ids in cleaned["input_ids"]]
+    assert sorted(found) == sorted(expected)
+
+
+def test_the_difference_of_raw_and_cleaned_texts_is_paired():
+    clean, raw = np.zeros(100, dtype=bool), np.zeros(100, dtype=bool)
+    clean[:70], raw[5:60] = True, True  # 15 against 0
+    content = text_path.summary({"cleaned": [clean, raw], "raw": [raw, raw]})
+    assert (content["only_cleaned_right"], content["only_raw_right"]) == ([15, 0], [0, 0])
+    assert content["p_values"] == pytest.approx([2 * 0.5**15, 1.0])
+    assert content["difference"] == pytest.approx(0.075)
+    expected = stats.ttest_1samp(np.mean([clean, raw], axis=0) - raw, 0).confidence_interval(0.95)
+    assert (content["low"], content["high"]) == pytest.approx(
+        (expected.low, expected.high), abs=2e-3
+    )
 
 
 def test_curves_have_a_point_for_each_model(news, results):
