@@ -30,7 +30,15 @@ from agnews_utils.plots.style import (
     scatter_by_class,
     use_course_style,
 )
-from agnews_utils.plots.training import learning_curves, lines, probability_bars, smoothed
+from agnews_utils.plots.training import (
+    cell_diagram,
+    histograms,
+    learning_curves,
+    lines,
+    probability_bars,
+    small_multiples,
+    smoothed,
+)
 from agnews_utils.plots.vocabulary import curves, padding_pictures, power_law_line
 
 __all__ = [
@@ -41,11 +49,13 @@ __all__ = [
     "attention_map",
     "bars",
     "candidate_curves",
+    "cell_diagram",
     "class_curves",
     "confusion_map",
     "cost_map",
     "curves",
     "differences",
+    "histograms",
     "intervals",
     "learning_curves",
     "length_histograms",
@@ -58,6 +68,7 @@ __all__ = [
     "probability_bars",
     "reliability_diagram",
     "scatter_by_class",
+    "small_multiples",
     "smoothed",
     "use_course_style",
     "win_map",

@@ -19,13 +19,14 @@ from agnews_utils.data.loading import News, load_news
 from tools.reference.bert import KEYS, bert_full
 from tools.reference.few import CURVES, bert_curves
 from tools.reference.linear import TRANSFERRED, linear_predictions, transfer
-from tools.reference.rnn import PEERS, rnn_peers, rnn_search
+from tools.reference.rnn import LEARNING_RATES, PEERS, rnn_peers, rnn_search, rnn_tuning
 from tools.reference.sweep import STRATEGIES, bert_sweep
 
 RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "linear_predictions": linear_predictions,
     "transfer": transfer,
     "rnn_search": rnn_search,
+    "rnn_tuning": rnn_tuning,
     "rnn_peers": rnn_peers,
     "bert_sweep": bert_sweep,
     "bert_curves": bert_curves,
@@ -33,6 +34,7 @@ RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
 }
 PARTS: dict[str, tuple[str, ...]] = {
     "transfer": TRANSFERRED,
+    "rnn_tuning": tuple(LEARNING_RATES),
     "rnn_peers": tuple(PEERS),
     "bert_sweep": STRATEGIES,
     "bert_curves": CURVES,
