@@ -89,7 +89,8 @@ def probability_bars(
         What stands beside each bar, in lines of at most 36 characters.
     """
     names = [fill(text, 36) for text in texts]
-    ax = new_axes(ax, height=1.2 + 0.28 * sum(name.count("\n") + 2 for name in names))
+    height = 1.2 + 0.28 * sum(name.count("\n") + 2 for name in names)
+    ax = new_axes(ax, height=height)
     start = np.zeros(len(texts))
     for share, (name, color) in zip(probabilities.T, CLASS_COLORS.items(), strict=True):
         ax.barh(range(len(texts)), 100 * share, left=start, color=color, label=name)
@@ -97,7 +98,7 @@ def probability_bars(
     ax.set_yticks(range(len(texts)), names)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.22 - 0.4 / len(texts)))
+    ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.65 / (height - 0.8)))
     return label_axes(ax, title, "probability (%)", "")
 
 
