@@ -8,7 +8,6 @@ labels and data from it. `title` states the finding; `x` and `y` are labels with
 from agnews_utils.plots.bert import (
     accuracy_by_learning_rate,
     attention_heads,
-    attention_map,
     error_by_rows,
     loss_and_levels,
     pretraining_log,
@@ -33,7 +32,15 @@ from agnews_utils.plots.style import (
     scatters_by_class,
     use_course_style,
 )
-from agnews_utils.plots.training import learning_curves, lines, probability_bars, smoothed
+from agnews_utils.plots.training import (
+    cell_diagram,
+    histograms,
+    learning_curves,
+    lines,
+    probability_bars,
+    small_multiples,
+    smoothed,
+)
 from agnews_utils.plots.vocabulary import (
     before_and_after,
     curves,
@@ -47,10 +54,10 @@ __all__ = [
     "GREY",
     "accuracy_by_learning_rate",
     "attention_heads",
-    "attention_map",
     "bars",
     "before_and_after",
     "candidate_curves",
+    "cell_diagram",
     "class_curves",
     "confusion_map",
     "cost_map",
@@ -58,6 +65,7 @@ __all__ = [
     "density_by_class",
     "differences",
     "error_by_rows",
+    "histograms",
     "intervals",
     "learning_curves",
     "length_histograms",
@@ -71,6 +79,7 @@ __all__ = [
     "probability_bars",
     "reliability_diagram",
     "scatters_by_class",
+    "small_multiples",
     "smoothed",
     "use_course_style",
     "way_to_a_tensor",

@@ -39,7 +39,7 @@ def token_mask(lengths: Tensor, length: int) -> Tensor:
 
 
 def reverse_texts(values: Tensor, lengths: Tensor) -> Tensor:
-    """Turn each text around and leave its padding at the end (rnn, "A classifier").
+    """Turn each text around and leave its padding at the end (rnn, "Two directions").
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ class RecurrentClassifier(Classifier):
 
     Each direction is a network of its own; the backward one reads every text turned around, with
     the padding still at the end, where it can do no harm. torch's own bidirectional networks need
-    packed sequences for that, which take twice the time on a CPU.
+    packed sequences for that, which cost time on a CPU (rnn, "Two directions").
 
     Parameters
     ----------
@@ -295,7 +295,9 @@ class RecurrentClassifier(Classifier):
         attention_mask: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        """Return how many entries max pooling took from each word (rnn, "Using it").
+        """Return how many entries max pooling took from the state at each word (rnn, "Using it").
+
+        A state knows more than its word: also what was read before it.
 
         Returns
         -------

@@ -55,4 +55,47 @@ def test_probability_bars_fill_each_row():
     assert ends == pytest.approx([100, 100])
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names[0] == "short"
-    assert len(names[1]) == 44
+
+
+def test_probability_bars_cut_no_text():
+    text = "a headline with so many words that it cannot stand in one line of a figure"
+    ax = draw.probability_bars(np.full((1, 4), 0.25), [text], "t")
+    name = ax.get_yticklabels()[0].get_text()
+    assert name.replace("\n", " ") == text
+    assert max(map(len, name.split("\n"))) <= 36
+
+
+def test_small_multiples_give_each_line_a_panel_and_the_others_behind_it():
+    series = {name: ([1, 2], [value, value]) for name, value in zip("abcd", range(4), strict=True)}
+    axes = draw.small_multiples(series, "t", "x", "y", columns=3)
+    assert [ax.get_title() or ax.get_title(loc="left") for ax in axes] == list("abcd")
+    for ax, (_, values) in zip(axes, series.values(), strict=True):
+        assert len(ax.get_lines()) == 4
+        assert list(ax.get_lines()[-1].get_ydata()) == values
+    figure = axes[0].figure
+    assert (figure.get_suptitle(), figure.get_supxlabel(), figure.get_supylabel()) == (
+        "t",
+        "x",
+        "y",
+    )
+    assert sum(ax.get_visible() for ax in figure.axes) == 4
+
+
+def test_histograms_share_of_each_column():
+    values = {"left": np.arange(50.0), "right": np.zeros(8)}
+    axes = draw.histograms({"one": values, "two": values}, "t", ["a", "b"])
+    assert axes.shape == (2, 2)
+    for ax in axes.flat:
+        assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(100)
+    assert [ax.get_xlabel() for ax in axes[-1]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("cell", "gates"), [("lstm", 3), ("gru", 2)])
+def test_a_cell_diagram_has_the_gates_of_its_cell(cell, gates):
+    ax = draw.cell_diagram(cell, "t")
+    boxes = [text for text in ax.texts if text.get_bbox_patch() is not None and text.get_text()]
+    blue = [box for box in boxes if box.get_bbox_patch().get_facecolor()[2] > 0.94]
+    assert len([box for box in blue if box.get_bbox_patch().get_facecolor()[0] < 0.9]) == gates
+    assert ax.get_title(loc="left") == "t"
+    with pytest.raises(KeyError):
+        draw.cell_diagram("rnn", "t")

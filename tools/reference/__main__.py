@@ -19,7 +19,7 @@ from agnews_utils.data.loading import News, load_news
 from tools.reference.bert import KEYS, bert_full
 from tools.reference.few import CURVES, bert_curves
 from tools.reference.linear import TRANSFERRED, linear_predictions, transfer
-from tools.reference.rnn import PEERS, rnn_peers, rnn_search
+from tools.reference.rnn import LEARNING_RATES, PEERS, rnn_peers, rnn_search, rnn_tuning
 from tools.reference.sweep import STRATEGIES, bert_sweep
 from tools.reference.text_path import bert_text_path
 
@@ -27,6 +27,7 @@ RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "linear_predictions": linear_predictions,
     "transfer": transfer,
     "rnn_search": rnn_search,
+    "rnn_tuning": rnn_tuning,
     "rnn_peers": rnn_peers,
     "bert_text_path": bert_text_path,
     "bert_sweep": bert_sweep,
@@ -35,6 +36,7 @@ RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
 }
 PARTS: dict[str, tuple[str, ...]] = {
     "transfer": TRANSFERRED,
+    "rnn_tuning": tuple(LEARNING_RATES),
     "rnn_peers": tuple(PEERS),
     "bert_sweep": STRATEGIES,
     "bert_curves": CURVES,

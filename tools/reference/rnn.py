@@ -11,11 +11,14 @@ from typing import Any
 
 import pandas as pd
 import torch
+from scipy.stats import binomtest
 from torch import nn
 from torch.utils.data import DataLoader
 
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
+from agnews_utils.data.splitting import train_valid_split
+from agnews_utils.evaluation.predictions import Predictions, stored_predictions
 from agnews_utils.rnn.networks import BagOfEmbeddings, RecurrentClassifier, TextCNN
 from agnews_utils.runtime import recorded, seed_everything
 from agnews_utils.training.history import History
@@ -154,9 +157,8 @@ def run_one(name: str, seed: int, news: News, resume: bool = True) -> dict[str, 
 
 def summary(runs: store.Runs, news: News) -> dict[str, Any]:
     """Return what tables and prose need: medians over the seeds, with intervals."""
-    rows, table, middle = len(news.test), [], {}
-    linear = recorded("exploration", news.name)
-    table.append(_linear_row(linear, rows))
+    rows, middle = len(news.test), {}
+    table = _linear_rows(news)
     for name, peer in PEERS.items():
         if name not in runs:
             continue
@@ -186,8 +188,9 @@ def summary(runs: store.Runs, news: News) -> dict[str, Any]:
             "best_recurrent": PEERS[best].label,
             "best_recurrent_accuracy": middle[best][1],
             "seeds": len(runs[best]),
+            "half_width": store.half_width(middle[best][1], rows),
         }
-        content |= _reading(middle[best][1], linear["linear_accuracy"], rows)
+        content |= _against_linear(news, best)
     if "bag" in middle:
         content["bag_accuracy"] = middle["bag"][1]
     content["readme_rows"] = [
@@ -198,29 +201,65 @@ def summary(runs: store.Runs, news: News) -> dict[str, Any]:
     return content
 
 
-def _linear_row(linear: dict[str, Any], rows: int) -> dict[str, Any]:
-    accuracy = linear["linear_accuracy"]
+LINEAR = "linear SVM, without the validation rows"
+"""The linear model that learned from the same rows as the networks."""
+
+
+def _linear_rows(news: News) -> list[dict[str, Any]]:
+    """Return the rows of the linear SVM: that of chapter exploration, and that of the same rows."""
+    accuracy = recorded("exploration", news.name)["linear_accuracy"]
+    table = [_linear_row("linear SVM (chapter exploration)", None, accuracy, news)]
+    if store.has_predictions(news, "linear", 1):
+        linear = _predictions(news)["linear"][0]
+        valid = float((linear.valid.argmax(1) == linear.valid_labels).mean())
+        test = float((linear.test.argmax(1) == news.test["label"]).mean())
+        table.append(_linear_row(LINEAR, valid, test, news))
+    return table
+
+
+def _linear_row(label: str, valid: float | None, test: float, news: News) -> dict[str, Any]:
     return {
-        "model": "linear model (chapter exploration)",
+        "model": label,
         "seeds": 1,
         "parameters": None,
         "CPU seconds an epoch": None,
-        "valid accuracy": linear["linear_valid_accuracy"],
-        "test accuracy": accuracy,
-        "+-95 %": store.half_width(accuracy, rows),
+        "valid accuracy": valid,
+        "test accuracy": test,
+        "+-95 %": store.half_width(test, len(news.test)),
     }
 
 
-def _reading(network: float, linear: float, rows: int) -> dict[str, Any]:
-    """Return the sentence that reads the comparison with the linear model, and its margin."""
-    half = store.half_width(network, rows)
-    if abs(network - linear) < half:
-        text = "The network and the linear model cannot be told apart on these test rows."
-    elif network < linear:
-        text = "The linear model wins."
-    else:
-        text = "The network is ahead of the linear model by more than its own interval."
-    return {"half_width": half, "reading": text}
+def _predictions(news: News) -> dict[str, list[Predictions]]:
+    return stored_predictions(news, store.RESULTS / "predictions")
+
+
+def _against_linear(news: News, name: str) -> dict[str, Any]:
+    """Compare each seed of a model with the linear one on the same test rows (McNemar's test)."""
+    if not store.has_predictions(news, "linear", 1) or not store.has_predictions(news, name, 1):
+        return {}
+    stored = _predictions(news)
+    labels = news.test["label"].to_numpy()
+    linear = stored["linear"][0].test.argmax(1) == labels
+    pairs = []
+    for one in stored[name]:
+        network = one.test.argmax(1) == labels
+        wins, losses = int((network & ~linear).sum()), int((linear & ~network).sum())
+        p_value = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+        pairs.append({"seed": one.seed, "wins": wins, "losses": losses, "p_value": p_value})
+    return {"against_linear": pairs, "reading": _reading(pairs)}
+
+
+def _reading(pairs: Sequence[dict[str, Any]]) -> str:
+    """Return the sentence that reads the comparison of all seeds with the linear model."""
+    clear = [pair for pair in pairs if pair["p_value"] < 0.05]
+    ahead = sum(pair["wins"] > pair["losses"] for pair in clear)
+    of = f"{len(pairs)} seeds" if len(pairs) > 1 else "one seed"
+    if not clear:
+        return f"A paired test of the same test rows tells none of {of} from the linear model."
+    return (
+        f"In a paired test of the same test rows, of {of} {ahead} won clearly against the linear "
+        f"model and {len(clear) - ahead} lost clearly."
+    )
 
 
 def rnn_peers(news: News, only: Sequence[str], again: bool) -> None:
@@ -279,3 +318,53 @@ def rnn_search(news: News, only: Sequence[str], again: bool, trials: int = 16) -
         seed=0,
         cpu_seconds=time.process_time() - started,
     )
+
+
+# ------------------------------------------------------------ settings of the chapter's live runs
+
+LEARNING_RATES: dict[str, tuple[float, ...]] = {
+    "sgd": (0.3, 1.0, 3.0, 10.0, 30.0),
+    "momentum": (0.1, 0.3, 1.0, 3.0, 10.0),
+    "rmsprop": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+    "adadelta": (1.0, 3.0, 10.0, 30.0, 100.0),
+    "adam": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+}
+"""Five learning rates for each optimizer, each about three times the one before."""
+
+
+def _live_batches(news: News) -> tuple[DataLoader, DataLoader, int]:
+    """Return training and validation batches of the chapter's live cells, and the words' number."""
+    fit_rows, valid_rows = train_valid_split(news.train, valid_fraction=0.1, seed=42)
+    fit_rows = fit_rows.sample(min(len(fit_rows), 2_000), random_state=0)
+    valid_rows = valid_rows.sample(min(len(valid_rows), 1_000), random_state=0)
+    vocab = build_vocab(tokenize_all(fit_rows["text"]), min_freq=2)
+
+    def batches(rows: pd.DataFrame, size: int, shuffle: bool) -> DataLoader:
+        ids = encode(tokenize_all(rows["text"]), vocab, max_length=80)
+        return make_loader(ids, rows["label"], size, shuffle=shuffle)
+
+    return batches(fit_rows, 32, True), batches(valid_rows, 128, False), len(vocab)
+
+
+def rnn_tuning(news: News, only: Sequence[str], again: bool) -> None:
+    """Train the chapter's GRU for two epochs with each optimizer and learning rate."""
+    train, valid, size = _live_batches(news)
+    tuned = store.finished("rnn_tuning", news).get("optimizers", {})
+    started = time.process_time()
+    for name in only or LEARNING_RATES:
+        if name in tuned and not again:
+            continue
+        tried = []
+        for rate in LEARNING_RATES[name]:
+            torch.manual_seed(1)
+            model = RecurrentClassifier(
+                size, cell="gru", embedding_size=64, hidden_size=64, pooling="max"
+            )
+            fit(model, train, epochs=2, learning_rate=rate, optimizer=name, weight_decay=0.0)
+            tried.append({"learning_rate": rate} | evaluate(model, valid))
+        best = max(tried, key=lambda run: (run["accuracy"], -run["loss"]))
+        tuned[name] = {"tried": tried, "best": best}
+        headline = f"{name}: {best['accuracy']:.1%} on validation rows"
+        seconds = time.process_time() - started
+        content = {"optimizers": tuned}
+        store.record_run("rnn_tuning", news, content, headline, seed=1, cpu_seconds=seconds)

@@ -1,5 +1,7 @@
 """The reference runs of chapter rnn: summary, choice of models, one small run from end to end."""
 
+import re
+
 import pandas as pd
 import pytest
 import torch
@@ -47,17 +49,41 @@ def test_summary_takes_medians_and_chooses_on_validation_rows(news):
     assert [row["accuracy"] for row in content["readme_rows"]] == [0.83]
     linear = recorded("exploration", "newsbriefs")["linear_accuracy"]
     assert table["test accuracy"].iloc[0] == linear
+    assert table.index[1] == reference.LINEAR
 
 
 @pytest.mark.parametrize(
-    ("network", "linear", "words"),
-    [(0.92, 0.921, "cannot be told apart"), (0.90, 0.93, "The linear model wins"),
-     (0.95, 0.92, "ahead of the linear model")],
-)  # fmt: skip
-def test_the_reading_follows_the_interval(network, linear, words):
-    reading = reference._reading(network, linear, rows=7600)
-    assert words in reading["reading"]
-    assert reading["half_width"] == pytest.approx(1.96 * (network * (1 - network) / 7600) ** 0.5)
+    ("pairs", "words"),
+    [
+        ([(40, 41, 1.0)], "none of one seed"),
+        ([(40, 20, 0.01), (30, 31, 1.0), (20, 40, 0.01)], "of 3 seeds 1 won clearly .* and 1 lost"),
+    ],
+)
+def test_the_reading_follows_the_paired_tests(pairs, words):
+    names = ("wins", "losses", "p_value")
+    reading = reference._reading([dict(zip(names, pair, strict=True)) for pair in pairs])
+    assert re.search(words, reading)
+
+
+def test_a_model_is_compared_with_the_linear_one_row_by_row(news):
+    pairs = reference._against_linear(news, "bilstm")["against_linear"]
+    linear = reference._linear_rows(news)[1]["test accuracy"]
+    runs = recorded("rnn_peers", "newsbriefs")["runs"]["bilstm"]
+    for pair in pairs:
+        accuracy = runs[str(pair["seed"])]["test_accuracy"]
+        difference = (pair["wins"] - pair["losses"]) / len(news.test)
+        assert accuracy - linear == pytest.approx(difference, abs=1e-6)
+
+
+def test_the_chosen_learning_rates_are_the_most_accurate_ones():
+    for data in ("ag_news", "newsbriefs"):
+        optimizers = recorded("rnn_tuning", data)["optimizers"]
+        assert list(optimizers) == list(reference.LEARNING_RATES)
+        for name, tuned in optimizers.items():
+            rates = [run["learning_rate"] for run in tuned["tried"]]
+            assert rates == list(reference.LEARNING_RATES[name])
+            assert tuned["best"] in tuned["tried"]
+            assert tuned["best"]["accuracy"] == max(run["accuracy"] for run in tuned["tried"])
 
 
 def test_one_small_run(news, tmp_path, monkeypatch):
