@@ -257,8 +257,8 @@ def _reading(pairs: Sequence[dict[str, Any]]) -> str:
     if not clear:
         return f"A paired test on the same test rows cannot tell its {of} from the linear model."
     return (
-        f"In a paired test on the same test rows, of its {of} {ahead} won clearly against the linear "
-        f"model and {len(clear) - ahead} lost clearly."
+        f"In a paired test on the same test rows, of its {of} {ahead} won clearly against the "
+        f"linear model and {len(clear) - ahead} lost clearly."
     )
 
 
