@@ -255,10 +255,10 @@ def _reading(pairs: Sequence[dict[str, Any]]) -> str:
     ahead = sum(pair["wins"] > pair["losses"] for pair in clear)
     of = f"{len(pairs)} seeds" if len(pairs) > 1 else "one seed"
     if not clear:
-        return f"A paired test of the same test rows tells none of {of} from the linear model."
+        return f"A paired test on the same test rows cannot tell its {of} from the linear model."
     return (
-        f"In a paired test of the same test rows, of {of} {ahead} won clearly against the linear "
-        f"model and {len(clear) - ahead} lost clearly."
+        f"In a paired test on the same test rows, of its {of} {ahead} won clearly against the "
+        f"linear model and {len(clear) - ahead} lost clearly."
     )
 
 
