@@ -13,8 +13,8 @@ Every contestant gets the same files and the same cleaned texts.
 
 The course pauses Python's garbage collector while it makes many small lists, and cuts each
 different chunk between white space only once in a call; that is part of its functions. No
-contestant remembers anything from an earlier round. They take turns in one process,
-another one first in each round; a ratio is the median over the rounds.
+contestant remembers anything from an earlier round. They take turns in one process, another one
+first in each round; a ratio is the median over the rounds.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@
 #   - regular expressions at the level of `\d+` and `[a-z]`
 # data: AG News, or the bundled News Briefs
 # accelerator: none
-# teaching_minutes: 90
 # ---
 
 # %% [markdown]

@@ -14,7 +14,6 @@
 #   - matrix products, derivatives, a first look at torch
 # data: AG News, or the bundled News Briefs
 # accelerator: helpful for the full AG News
-# teaching_minutes: 150
 # ---
 
 # %% [markdown]

@@ -14,7 +14,6 @@
 #   - matrix products, softmax, the training loop of {{ chapter.rnn }}
 # data: AG News, or the bundled News Briefs; the encoder comes with the course
 # accelerator: not needed
-# teaching_minutes: 240
 # ---
 
 # %% [markdown]
@@ -90,6 +89,8 @@ packaged, _ = attention(*query_key_value, wide)
 # Both are torch's, forward and backward.
 #
 # ### Why the root?
+#
+# *A short course may skip this section.*
 #
 # A sum of $d_k$ products of random numbers has a variance of $d_k$. We measure what that does to the
 # softmax: how much weight the best key gets, and how steep the softmax still is.
@@ -542,6 +543,8 @@ print("asked at", positions.tolist(), "for the pieces", targets.tolist())
 
 # %% [markdown]
 # ### Hiding whole words
+#
+# *A short course may skip this section.*
 #
 # `un ##play ##able` with only `##play` hidden is a spelling test. An option hides all pieces of a word
 # together; for that it has to know where words begin.

@@ -15,7 +15,6 @@
 #   - averages, percentages, a coin that is tossed many times
 # data: AG News, or the bundled News Briefs
 # accelerator: none
-# teaching_minutes: 120
 # ---
 
 # %% [markdown]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from benchmarks import Target, __main__, gpu_fine_tuning
+from agnews_utils.data.loading import load_news
+from benchmarks import Target, __main__, gpu_fine_tuning, text_path
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,16 @@ def test_chapters_are_judged_by_a_fresh_run_only(monkeypatch, tmp_path, seconds)
     (target,) = __main__.chapter_targets()
     assert target.met is (seconds == 30.0)
     assert ("did not run" in target.remark) is (seconds is None)
+
+
+def test_the_text_path_is_timed_stage_by_stage():
+    watch = text_path.course(load_news("newsbriefs"))
+    assert tuple(watch.seconds) == text_path.STAGES
+    twice = text_path.Stopwatch()
+    twice.seconds = {stage: 2 * seconds for stage, seconds in watch.seconds.items()}
+    found = {"course": [watch], "other": [twice]}
+    for stages in (text_path.STAGES, text_path.FROM_TEXTS):
+        assert text_path.round_ratios(found, "other", stages) == pytest.approx([2])
 
 
 def test_without_a_gpu_nothing_is_measured(monkeypatch):

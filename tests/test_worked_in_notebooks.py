@@ -42,7 +42,8 @@ def make_course(root):
 
     def chapter(number, name, source=SOURCE, value="4"):
         path = root / f"chapters/{number:02d}_{name}.py"
-        path.write_text(f"# ---\n{matter}# ---\n{source}", encoding="utf-8")
+        own = matter.replace("run: exploration", f"run: {name}")
+        path.write_text(f"# ---\n{own}# ---\n{source}", encoding="utf-8")
         cells = copy.deepcopy(read_chapter(path).cells)
         for count, cell in enumerate(cells, 1):
             cell.execution_count = count

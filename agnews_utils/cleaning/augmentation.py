@@ -11,6 +11,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
+from agnews_utils.data.duplicates import list_of_texts
+
 
 def random_deletion(words: Sequence[str], share: float, rng: random.Random) -> list[str]:
     """Delete each word with probability `share`; at least one word stays."""
@@ -81,12 +83,11 @@ def augment(
     Raises
     ------
     TypeError
-        If `texts` is one string.
+        If `texts` is one string, or one of them is no text.
     ValueError
         If the lengths differ, `copies` is negative, or `share` is not between 0 and 1.
     """
-    if isinstance(texts, str):
-        raise TypeError("texts is one string: give a list of texts.")
+    texts = list_of_texts(texts)
     if len(texts) != len(labels):
         raise ValueError(f"{len(texts)} texts and {len(labels)} labels: each text needs one label.")
     if copies < 0 or not 0 <= share <= 1:

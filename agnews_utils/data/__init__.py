@@ -1,4 +1,4 @@
-"""Chapter "Dataset exploration": load the news, count what is in them, find twins, split them.
+"""Chapter "Dataset exploration": load the news, count what is in them, find near duplicates, split.
 
 `corpus` names the files, `loading` reads them, `download` fetches AG News, `exploration` counts,
 `duplicates` finds texts that are (nearly) the same, `splitting` carves validation rows.
@@ -9,6 +9,7 @@ from agnews_utils.data.download import download_ag_news
 from agnews_utils.data.duplicates import (
     jaccard,
     minhash_signatures,
+    near_duplicate_groups,
     near_duplicate_pairs,
     shingles,
     text_hashes,
@@ -35,6 +36,7 @@ __all__ = [
     "load_news",
     "log_odds",
     "minhash_signatures",
+    "near_duplicate_groups",
     "near_duplicate_pairs",
     "news_source",
     "read_news_csv",

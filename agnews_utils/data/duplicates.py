@@ -1,4 +1,4 @@
-"""Find near duplicates among many short texts (exploration, "Near twins").
+"""Find near duplicates among many short texts (exploration, "Near duplicates").
 
 Two texts are near duplicates when the sets of their three-word sequences (shingles) overlap: their
 Jaccard similarity reaches a threshold. Comparing all pairs would take hours, so MinHash (Broder
@@ -56,7 +56,7 @@ def words(text: str) -> list[str]:
 
 
 def shingles(text: str, size: int = 3) -> set[tuple[str, ...]]:
-    """Return all sequences of `size` consecutive words of a text (exploration, "Near twins").
+    """Return all sequences of `size` consecutive words of a text (exploration, "Near duplicates").
 
     A text of fewer than `size` words is one shingle; a text without words has none.
     """
@@ -68,7 +68,7 @@ def shingles(text: str, size: int = 3) -> set[tuple[str, ...]]:
 
 
 def jaccard(a: set, b: set) -> float:
-    """Return |a and b| / |a or b|, from 0 to 1 (exploration, "Near twins"); 0 for empty sets."""
+    """Return |a and b| / |a or b|, 0 for empty sets (exploration, "Near duplicates")."""
     union = len(a | b)
     return len(a & b) / union if union else 0.0
 
@@ -164,7 +164,7 @@ def near_duplicate_groups(
     """Give each text the number of its group of near duplicates.
 
     A group is what `near_duplicate_pairs` links, directly or over others (exploration, "Near
-    twins"). `train_valid_split` keeps each group on one side.
+    duplicates"). `train_valid_split` keeps each group on one side.
 
     Parameters
     ----------

@@ -20,8 +20,8 @@ def train_valid_split(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split rows into training and validation rows (exploration, "Carve a validation split").
 
-    Every class gives the same share of its rows, and near duplicates stay on one side: a twin of a
-    validation row among the training rows would make the score too good. Groups are drawn in
+    Every class gives the same share of its rows, and near duplicates stay on one side: a near copy
+    of a validation row among the training rows would make the score too good. Groups are drawn in
     random order and go to the validation rows as long as they fit into each class's share, so that
     a group too large for it stays among the training rows.
 

@@ -25,15 +25,22 @@ from agnews_utils.plots.style import (
     CLASS_COLORS,
     GREY,
     bars,
+    density_by_class,
     intervals,
     length_histograms,
     marking_words,
-    scatter_by_class,
+    percent_map,
     scatters_by_class,
     use_course_style,
 )
 from agnews_utils.plots.training import learning_curves, lines, probability_bars, smoothed
-from agnews_utils.plots.vocabulary import curves, padding_pictures, power_law_line
+from agnews_utils.plots.vocabulary import (
+    before_and_after,
+    curves,
+    padding_pictures,
+    power_law_line,
+    way_to_a_tensor,
+)
 
 __all__ = [
     "CLASS_COLORS",
@@ -42,11 +49,13 @@ __all__ = [
     "attention_heads",
     "attention_map",
     "bars",
+    "before_and_after",
     "candidate_curves",
     "class_curves",
     "confusion_map",
     "cost_map",
     "curves",
+    "density_by_class",
     "differences",
     "error_by_rows",
     "intervals",
@@ -56,13 +65,14 @@ __all__ = [
     "loss_and_levels",
     "marking_words",
     "padding_pictures",
+    "percent_map",
     "power_law_line",
     "pretraining_log",
     "probability_bars",
     "reliability_diagram",
-    "scatter_by_class",
     "scatters_by_class",
     "smoothed",
     "use_course_style",
+    "way_to_a_tensor",
     "win_map",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
@@ -96,59 +97,84 @@ def length_histograms(
     lengths: Sequence[int] | np.ndarray,
     classes: Sequence[str],
     title: str,
-    x: str = "words per article (title and description)",
+    x: str = "words per text (title and description)",
     longest: int = 80,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the distribution of document lengths, one line a class.
+    """Draw the distribution of text lengths, one line a class.
 
     Parameters
     ----------
     lengths
-        Number of words of each document, shape `(documents,)`.
+        Number of words of each text, shape `(texts,)`.
     classes
-        Class name of each document, shape `(documents,)`.
+        Class name of each text, shape `(texts,)`.
     longest
-        The horizontal axis ends here; longer documents are counted in the last bin.
+        The horizontal axis ends here. Longer texts are not drawn, but count: a line gives shares
+        of *all* texts of its class, and the axis says how many lie beyond its end.
     """
     ax = new_axes(ax)
-    clipped = np.minimum(np.asarray(lengths), longest)
-    sns.histplot(
-        x=clipped,
-        hue=np.asarray(classes),
-        hue_order=[name for name in CLASS_COLORS if name in set(classes)],
-        palette=CLASS_COLORS,
-        element="step",
-        fill=False,
-        stat="percent",
-        common_norm=False,
-        binwidth=2,
-        ax=ax,
-    )
-    return label_axes(ax, title, x, "share of the class (%)")
+    lengths, names = np.asarray(lengths), np.asarray(classes)
+    edges = np.arange(0, longest + 2, 2)
+    for name in (name for name in CLASS_COLORS if name in set(names)):
+        own = lengths[names == name]
+        shares = 100 * np.histogram(own, edges)[0] / len(own)
+        ax.stairs(shares, edges, color=CLASS_COLORS[name], linewidth=1.6, label=name)
+    ax.legend()
+    beyond = (lengths >= edges[-1]).mean()
+    if beyond:
+        x += f"; {100 * beyond:.1f}% of the texts are longer than shown"
+    return label_axes(ax, title, x, "share of the class (%) in 2 words")
 
 
-def scatter_by_class(
-    points: np.ndarray,
-    classes: Sequence[str],
-    title: str,
-    x: str,
-    y: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw documents as dots, shape `(documents, 2)`, one color a class.
+def density_by_class(
+    points: np.ndarray, classes: Sequence[str], title: str, x: str, y: str
+) -> np.ndarray:
+    """Draw where the texts of each class lie, one panel a class: darker cells hold more texts.
 
-    The order of drawing is mixed, so that no class hides the others.
+    Panels, unlike dots of four colors on one another, do not hide a class behind another. The
+    axes leave out the outermost half percent of the points on each side.
+
+    Parameters
+    ----------
+    points
+        Shape `(texts, 2)`.
+    classes
+        Class name of each text, shape `(texts,)`.
+
+    Returns
+    -------
+    Array of Axes, shape `(classes,)`, that share their limits.
     """
-    ax = new_axes(ax, height=5.5)
-    names = np.asarray(classes)
-    order = np.random.default_rng(0).permutation(len(names))
-    colors = np.array([CLASS_COLORS[name] for name in names])
-    across, up = points[order].T
-    ax.scatter(across, up, c=colors[order], s=5, alpha=0.5, linewidths=0)
-    for name, color in CLASS_COLORS.items():
-        ax.scatter([], [], color=color, s=30, label=name)
-    ax.legend(loc="best")
+    points, names = np.asarray(points), np.asarray(classes)
+    shown = [name for name in CLASS_COLORS if name in set(names)]
+    figure, axes = plt.subplots(
+        1, len(shown), figsize=(11, 4.4), sharex=True, sharey=True, squeeze=False
+    )
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    (left, bottom), (right, top) = np.quantile(points, [0.005, 0.995], axis=0)
+    for ax, name in zip(axes[0], shown, strict=True):
+        across, up = points[names == name].T
+        fade = sns.light_palette(CLASS_COLORS[name], as_cmap=True)
+        extent = (left, right, bottom, top)
+        ax.hexbin(across, up, gridsize=22, extent=extent, bins="log", mincnt=1, cmap=fade)
+        ax.set(xlim=(left, right), ylim=(bottom, top))
+        label_axes(ax, name, "", "")
+    figure.supxlabel(x, fontsize=10.5)
+    figure.supylabel(y, fontsize=10)
+    return axes[0]
+
+
+def percent_map(table: pd.DataFrame, title: str, x: str, y: str, ax: Axes | None = None) -> Axes:
+    """Draw a table of percentages as a heat map, each number written into its cell.
+
+    Colors compare the numbers of one line of the table: the darker, the larger its part of the
+    line's sum. So a rare thing that only one column has is as visible as a frequent one.
+    """
+    ax = new_axes(ax, width=7.0, height=1.2 + 0.34 * len(table))
+    parts = table.div(table.sum(axis=1).replace(0, 1), axis=0)
+    sns.heatmap(parts, annot=table, fmt=".1f", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=ax)
+    ax.tick_params(axis="y", rotation=0)
     return label_axes(ax, title, x, y)
 
 
@@ -172,13 +198,18 @@ def scatters_by_class(
     Array of Axes, one for each map.
     """
     axes = panels(len(panels_of_points), title, width=10.0, height=4.8)
+    # The order of drawing is mixed, so that no class hides the others.
+    order = np.random.default_rng(0).permutation(len(classes))
+    colors = np.array([CLASS_COLORS[name] for name in classes])
     for ax, (name, points) in zip(axes, panels_of_points.items(), strict=True):
-        scatter_by_class(points, classes, name, "first component", "second component", ax)
-        ax.collections[0].set_sizes([14])
+        across, up = points[order].T
+        ax.scatter(across, up, c=colors[order], s=14, alpha=0.5, linewidths=0)
         ax.set_xticks([])
         ax.set_yticks([])
-        if ax is not axes[0]:
-            ax.get_legend().remove()
+        label_axes(ax, name, "first component", "second component")
+    for name, color in CLASS_COLORS.items():
+        axes[0].scatter([], [], color=color, s=30, label=name)
+    axes[0].legend(loc="best")
     return axes
 
 

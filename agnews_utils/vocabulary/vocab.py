@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from agnews_utils.data.duplicates import list_of_texts
 from agnews_utils.files import write_text
 
 # ------------------------------------------------------------------------------------------ tokens
@@ -57,10 +58,10 @@ def tokenize_all(texts: Iterable[str]) -> list[list[str]]:
     Raises
     ------
     TypeError
-        If `texts` is one string.
+        If `texts` is one string, or one of them is no text.
     """
     with _paused_garbage_collection():
-        return list(map(_ChunkTokenizer(), _checked_texts(texts)))
+        return list(map(_ChunkTokenizer(), list_of_texts(texts)))
 
 
 class _ChunkTokenizer(dict[str, tuple[str, ...]]):
@@ -103,12 +104,6 @@ def _checked_token(token: str) -> str:
     if not isinstance(token, str):
         raise TypeError(f"a token is a str, got {token!r} of type {type(token).__name__}")
     return token
-
-
-def _checked_texts(texts: Iterable[Any]) -> Iterable[Any]:
-    if isinstance(texts, str):
-        raise TypeError("texts is one string: give a list or a column of texts.")
-    return texts
 
 
 def _checked_tokens(tokens: Sequence[str]) -> Sequence[str]:
@@ -393,7 +388,8 @@ def encode(
     TypeError
         If `texts` is one string.
     """
-    texts = _checked_texts(texts)
+    if isinstance(texts, str):
+        raise TypeError("texts is one string: give a list or a column of texts.")
     cut = _ChunkTokenizer() if tokenizer is tokenize else tokenizer
     with _paused_garbage_collection():
         token_lists = (cut(text) if isinstance(text, str) else text for text in texts)
@@ -404,7 +400,7 @@ def encode(
 
 
 def coverage(token_lists: Iterable[Sequence[str]], vocab: Vocab) -> float:
-    """Return the share of running tokens that a vocabulary holds (vocabulary, "How large").
+    """Return the share of running tokens that a vocabulary holds (vocabulary, "What it covers").
 
     Raises
     ------

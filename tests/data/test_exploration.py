@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.stats import binomtest
+from scipy.stats.contingency import odds_ratio
 
 from agnews_utils.data.corpus import AG_NEWS_MD5, CLASS_NAMES
 from agnews_utils.data.exploration import (
@@ -130,13 +131,14 @@ def test_real_sources_leak_a_little():
 
 
 def log_odds_by_hand(counts_a, counts_b, prior):
-    """Monroe, Colaresi and Quinn (2008), term by term as in the paper."""
+    """Monroe, Colaresi and Quinn (2008), term by term, with the variance in full."""
     scores = []
     n_a, n_b, n_prior = sum(counts_a), sum(counts_b), sum(prior)
     for y_a, y_b, alpha in zip(counts_a, counts_b, prior, strict=True):
         odds_a = (y_a + alpha) / (n_a + n_prior - y_a - alpha)
         odds_b = (y_b + alpha) / (n_b + n_prior - y_b - alpha)
         variance = 1 / (y_a + alpha) + 1 / (y_b + alpha)
+        variance += 1 / (n_a + n_prior - y_a - alpha) + 1 / (n_b + n_prior - y_b - alpha)
         scores.append((math.log(odds_a) - math.log(odds_b)) / math.sqrt(variance))
     return scores
 
@@ -159,10 +161,22 @@ def test_log_odds_equal_the_formula(terms):
 
 def test_log_odds_of_one_case_worked_by_hand():
     # a uses the first term 9 of 18 times, b 3 of 18, with one pseudo-count each:
-    # log(10/10) - log(4/16) = log 4, variance 1/10 + 1/4.
+    # log(10/10) - log(4/16) = log 4, variance 1/10 + 1/10 + 1/4 + 1/16.
     scores = log_odds([9, 9], [3, 15], 1.0)
-    assert scores[0] == pytest.approx(math.log(4) / math.sqrt(0.35))
-    assert scores[1] < 0
+    assert scores[0] == pytest.approx(math.log(4) / math.sqrt(0.5125))
+    assert scores[1] == pytest.approx(-scores[0])  # of two terms one is what the other is not
+
+
+def test_log_odds_have_scipys_standard_error():
+    """Without a prior it is the logarithm of the sample odds ratio, with Woolf's interval."""
+    a, b = [900, 60, 40], [1500, 20, 480]
+    scores = log_odds(a, b, 1e-9)
+    for term in range(3):
+        table = [[a[term], sum(a) - a[term]], [b[term], sum(b) - b[term]]]
+        ratio = odds_ratio(table, kind="sample")
+        low, high = np.log(ratio.confidence_interval(0.95))
+        error = (high - low) / (2 * 1.959964)
+        assert scores[term] == pytest.approx(math.log(ratio.statistic) / error, rel=1e-5)
 
 
 def test_class_log_odds_set_each_class_against_the_rest():

@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from agnews_utils import plots
@@ -24,31 +25,47 @@ def test_bars():
     assert ax.yaxis_inverted()
 
 
-def test_length_histograms_clip_the_tail_and_share_within_a_class():
+def test_length_histograms_share_within_a_class_and_make_no_bump_of_the_tail():
     lengths = [10] * 3 + [20] + [500] * 4
     classes = ["World"] * 4 + ["Sports"] * 4
     ax = plots.length_histograms(lengths, classes, "Finding", longest=50)
     assert texts(ax)[0] == "Finding"
     assert "(%)" in ax.get_ylabel()
-    drawn = {mpl.colors.to_hex(line.get_color()).upper(): line for line in ax.get_lines()}
+    drawn = {mpl.colors.to_hex(one.get_edgecolor()).upper(): one.get_data() for one in ax.patches}
     assert set(drawn) == {plots.CLASS_COLORS["World"], plots.CLASS_COLORS["Sports"]}
-    assert max(drawn[plots.CLASS_COLORS["World"]].get_ydata()) == pytest.approx(75)
-    sports = drawn[plots.CLASS_COLORS["Sports"]]
-    assert max(sports.get_ydata()) == pytest.approx(100)
-    assert max(sports.get_xdata()) <= 52
+    world = drawn[plots.CLASS_COLORS["World"]]
+    assert world.values.max() == pytest.approx(75)
+    assert world.edges[world.values.argmax()] == 10
+    assert world.edges[-1] <= 52
+    assert drawn[plots.CLASS_COLORS["Sports"]].values.sum() == 0  # beyond the end, and said so
+    assert "50.0% of the texts are longer" in ax.get_xlabel()
 
 
-def test_scatter_draws_every_point_in_its_class_color():
-    points = np.arange(8.0).reshape(4, 2)
-    classes = ["World", "Sports", "World", "Sci/Tech"]
-    ax = plots.scatter_by_class(points, classes, "t", "x", "y")
-    drawn = ax.collections[0]
-    by_point = dict(
-        zip(map(tuple, drawn.get_offsets().tolist()), drawn.get_facecolors(), strict=True)
-    )
-    for point, name in zip(points.tolist(), classes, strict=True):
-        assert mpl.colors.to_hex(by_point[tuple(point)]).upper() == plots.CLASS_COLORS[name]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(plots.CLASS_COLORS)
+def test_density_by_class_has_one_panel_a_class_with_its_own_points():
+    points = np.random.default_rng(0).normal(size=(300, 2))
+    points[:100] += 5
+    classes = ["World"] * 100 + ["Sci/Tech"] * 200
+    axes = plots.density_by_class(points, classes, "t", "x", "y")
+    assert [ax.get_title(loc="left") for ax in axes] == ["World", "Sci/Tech"]
+    assert (axes[0].figure.get_supxlabel(), axes[0].figure.get_supylabel()) == ("x", "y")
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    for ax, rows, middle in ((axes[0], 100, 5), (axes[1], 200, 0)):
+        cells = ax.collections[0]
+        counts = np.asarray(cells.get_array())
+        assert 0.9 * rows <= counts.sum() <= rows  # the outermost half percent is left out
+        center = np.average(cells.get_offsets(), axis=0, weights=counts)
+        assert center == pytest.approx([middle, middle], abs=0.3)
+
+
+def test_percent_map_writes_each_number():
+    table = pd.DataFrame({"World": [1.0, 25.25], "Sports": [0.0, 7.0]}, ["href", "#39;"])
+    ax = plots.percent_map(table, "Finding", "class", "artifact")
+    assert texts(ax) == ("Finding", "class", "artifact")
+    assert [text.get_text() for text in ax.texts] == ["1.0", "0.0", "25.2", "7.0"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["href", "#39;"]
+    shades = np.asarray(ax.collections[0].get_array()).reshape(2, 2)
+    assert shades[0] == pytest.approx([1, 0])
+    assert shades[1] == pytest.approx([25.25 / 32.25, 7 / 32.25])
 
 
 def test_marking_words_has_one_panel_a_class():
@@ -88,3 +105,19 @@ def test_class_colors_are_from_the_palette_of_okabe_and_ito():
     }
     assert set(plots.CLASS_COLORS.values()) <= published
     assert len(set(plots.CLASS_COLORS.values())) == 4
+
+
+def test_maps_side_by_side_have_a_dot_for_each_document_in_the_color_of_its_class():
+    points = {"before": np.array([[0.0, 1.0], [2.0, 3.0]]), "after": np.array([[4.0, 5.0], [6, 7]])}
+    axes = plots.scatters_by_class(points, ["World", "Sports"], "whole")
+    assert [ax.get_title(loc="left") for ax in axes] == list(points)
+    for ax, expected in zip(axes, points.values(), strict=True):
+        dots = ax.collections[0]
+        drawn = dict(zip(map(tuple, dots.get_offsets()), dots.get_facecolors(), strict=True))
+        for place, name in zip(map(tuple, expected), ("World", "Sports"), strict=True):
+            assert (
+                mpl.colors.to_hex(drawn[place]).upper()
+                == mpl.colors.to_hex(plots.CLASS_COLORS[name]).upper()
+            )
+    assert axes[0].figure.get_suptitle() == "whole"
+    assert len(axes[0].get_legend().get_texts()) == len(plots.CLASS_COLORS)

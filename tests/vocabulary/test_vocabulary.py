@@ -224,8 +224,10 @@ def test_the_garbage_collector_is_left_as_it_was(enabled):
         (gc.enable if enabled else gc.disable)()
         assert tokenize_all(["Oil up", ""]) == [["oil", "up"], []]
         assert gc.isenabled() is enabled
-        with pytest.raises(AttributeError):
-            tokenize_all([None])
+        with pytest.raises(TypeError, match="text 1 is NoneType"):
+            tokenize_all(["oil", None])
+        with pytest.raises(TypeError, match="not"):
+            encode(["oil", None], Vocab(["oil"]))
         with pytest.raises(VocabError):
             encode(["oil"], Vocab(["up"]))
         assert gc.isenabled() is enabled
@@ -522,3 +524,53 @@ def test_padding_figure():
     assert [ax.images[0].get_array().shape for ax in axes] == [(2, 3, 3), (2, 2, 3)]
     assert axes[0].get_ylabel() == "text in the batch"
     assert "tokens" in axes[0].get_xlabel()
+
+
+@pytest.mark.usefixtures("course_style")
+def test_curves_on_a_logarithmic_axis_leave_a_zero_out():
+    lines = {"one": [0.1, 0.0], "two": [0.1, 0.01]}
+    ax = plots_vocabulary.curves([10, 100], lines, "t", "x", "y", log_x=True, log_y=True)
+    ax.figure.canvas.draw()
+    assert ax.get_yscale() == "log"
+    assert ax.get_ylim()[0] > 0
+
+
+@pytest.mark.usefixtures("course_style")
+def test_way_to_a_tensor_figure():
+    ax = plots_vocabulary.way_to_a_tensor("Oil, gas", ["oil", ",", "gas"], [2, 3, 1], 5, "the way")
+    rows = {}
+    for text in ax.texts:
+        rows.setdefault(text.get_position()[1], []).append(text.get_text())
+    assert list(rows.values()) == [
+        ["Oil, gas"],
+        ["oil", ",", "gas"],
+        ["2", "3", "1"],
+        ["2", "3", "1", "0", "0"],
+        ["1", "1", "1", "0", "0"],
+    ]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        *("text", "tokens", "ids", "tensor", "mask")
+    ]
+    # The unknown token has a color of its own wherever its id stands, the padding another.
+    edges = [text.get_bbox_patch().get_edgecolor() for text in ax.texts[1:]]
+    assert len({edges[2], edges[5], edges[8]}) == 1 != len({edges[0], edges[2], edges[9]})
+    assert (ax.get_title("left"), ax.get_xlabel()) == ("the way", "position")
+
+
+@pytest.mark.parametrize(("ids", "length"), [([2], 5), ([2, 3, 1], 2)])
+def test_way_to_a_tensor_refuses_what_does_not_fit(ids, length):
+    with pytest.raises(ValueError, match="3 tokens"):
+        plots_vocabulary.way_to_a_tensor("a b c", ["a", "b", "c"], ids, length, "the way")
+
+
+@pytest.mark.usefixtures("course_style")
+def test_before_and_after_figure():
+    values = {"one": (5, 3), "two": (4, 4)}
+    ax = plots_vocabulary.before_and_after(values, "less", "types", ("before", "after"))
+    before, after = ax.lines
+    assert before.get_xdata().tolist() == [5, 4]
+    assert after.get_xdata().tolist() == [3, 4]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(values)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["before", "after"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1], "the first on top"
+    assert (ax.get_title("left"), ax.get_xlabel()) == ("less", "types")

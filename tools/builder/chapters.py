@@ -43,7 +43,6 @@ class Contract:
     prerequisites: list[str]
     data: str
     accelerator: str
-    teaching_minutes: int
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,11 @@ from tools.builder.references import references
 from tools.builder.results import Results, fill
 from tools.builder.sections import with_numbers
 
+AUTHOR = "author"
+"""Tag of cells that serve whoever keeps the course, not whoever reads it: they are folded."""
+
+FOLDED = {"source_hidden": True}
+
 
 def repository() -> str:
     """Return the address of the repository as ``owner/name``; empty while there is none."""
@@ -50,6 +55,8 @@ def compose(chapter: Chapter, results: Results, chapters: list[Chapter]) -> Note
             cell.source = fill(text, results, chapter.contract.run, chapter.path.name, names)
         else:
             cell.execution_count, cell.outputs = None, []
+            if AUTHOR in cell.metadata.get("tags", []):
+                cell.metadata["jupyter"] = FOLDED
         cells.append(cell)
     footer = generated.footer(chapter, results, chapters)
     cells.append(_generated(footer, "markdown", "footer"))
@@ -61,4 +68,7 @@ def compose(chapter: Chapter, results: Results, chapters: list[Chapter]) -> Note
 
 def _generated(source: str, cell_type: str, name: str) -> NotebookNode:
     make = nbformat.v4.new_markdown_cell if cell_type == "markdown" else nbformat.v4.new_code_cell
-    return make(source, id=f"{GENERATED}-{name}", metadata={"tags": [GENERATED]})
+    cell = make(source, id=f"{GENERATED}-{name}", metadata={"tags": [GENERATED]})
+    if cell_type == "code":
+        cell.metadata |= {"jupyter": FOLDED, "cellView": "form"}  # JupyterLab's way and Colab's
+    return cell

@@ -61,14 +61,14 @@ def record(chapters: list[Chapter], data: str | None) -> list[Outcome]:
 
 def run(chapters: list[Chapter], data: str | None) -> list[Outcome]:
     """Execute chapters into ``build/``: notebooks, HTML pages and results of this run."""
-    from nbconvert import HTMLExporter
+    from tools.builder.page import html_page
 
     everything, outcomes = read_chapters(), []
     for chapter in chapters:
         notebook = compose(chapter, read_results(RESULTS), everything)
         outcomes.append(execute(chapter, notebook, data, record=BUILD / "results"))
         write_notebook(notebook, BUILD / "notebooks" / f"{chapter.name}.ipynb")
-        page, _ = HTMLExporter(exclude_input_prompt=True).from_notebook_node(notebook)
+        page = html_page(notebook, f"{chapter.number} {chapter.contract.title}")
         write_text(BUILD / "html" / f"{chapter.name}.html", page)
     return outcomes
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tools.builder.chapters import Chapter
+from tools.builder.minutes import class_minutes
 from tools.builder.references import references
 from tools.builder.results import Results, fill
 
 SETUP = """\
-# Setup. On Colab this installs the course's package (Colab's own torch stays as it is).
+# @title Setup: on Colab this installs the course's package (Colab's own torch stays as it is)
 import importlib.util
 REPOSITORY = "{repository}"{hint}
 USE_AG_NEWS = False  # @param {{type:"boolean"}} True: the full AG News instead of a small corpus
@@ -59,10 +60,18 @@ def title(chapter: Chapter, results: Results, chapters: list[Chapter], repositor
     lines += [f"- Data: {contract.data}. Accelerator: {contract.accelerator}.", ""]
     times = measured_times(contract.run, results)
     if times:
-        lines += [f"**Measured time**: {times}. In class: {contract.teaching_minutes} minutes.", ""]
+        lines += [f"**Measured time**: {times}.", ""]
+    lines += [f"**In class**: {in_class(chapter)}.", ""]
     text = "\n".join([*lines, navigation(chapter, chapters)])
     names = references(chapters, chapter)
     return fill(text, Results({}, {}), contract.run, chapter.path.name, names)
+
+
+def in_class(chapter: Chapter) -> str:
+    """Return a phrase with the minutes in class, of the whole chapter and of a short course."""
+    minutes = class_minutes(chapter)
+    short = f"; {minutes.short} without what a short course may skip"
+    return f"about {minutes.whole} minutes{short if minutes.short < minutes.whole else ''}"
 
 
 def measured_times(run: str, results: Results) -> str:

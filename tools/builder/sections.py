@@ -50,7 +50,7 @@ def sections(sources: Iterable[str], chapter_number: int) -> list[Section]:
     found: list[Section] = []
     count, number = 0, None
     for source in sources:
-        for _, level, heading in _headings(source):
+        for _, level, heading in headings(source):
             counted = _is_counted(level, heading)
             if counted:
                 count += 1
@@ -64,7 +64,7 @@ def sections(sources: Iterable[str], chapter_number: int) -> list[Section]:
 def with_numbers(source: str, numbers: Iterator[str | None]) -> str:
     """Write into a cell's headings the next numbers, one for each heading that is counted."""
     lines = source.split("\n")
-    for position, level, heading in _headings(source):
+    for position, level, heading in headings(source):
         if _is_counted(level, heading):
             lines[position] = f"{'#' * level} {next(numbers)} {heading}"
     return "\n".join(lines)
@@ -73,7 +73,7 @@ def with_numbers(source: str, numbers: Iterator[str | None]) -> str:
 def without_numbers(source: str) -> str:
     """Take the numbers out of a cell's headings."""
     lines = source.split("\n")
-    for position, _, _ in _headings(source):
+    for position, _, _ in headings(source):
         lines[position] = NUMBERED.sub(r"\1", lines[position], count=1)
     return "\n".join(lines)
 
@@ -82,7 +82,7 @@ def _is_counted(level: int, heading: str) -> bool:
     return level == LEVEL and heading not in UNCOUNTED
 
 
-def _headings(source: str) -> Iterator[tuple[int, int, str]]:
+def headings(source: str) -> Iterator[tuple[int, int, str]]:
     """Find the headings of a Markdown text: position of the line, level, text."""
     fenced = False
     for position, line in enumerate(source.split("\n")):

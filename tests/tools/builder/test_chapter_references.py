@@ -37,7 +37,6 @@ FRONT_MATTER = """\
 # prerequisites: [none]
 # data: any
 # accelerator: none
-# teaching_minutes: 1
 # ---
 
 """

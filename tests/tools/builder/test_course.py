@@ -20,7 +20,6 @@ FRONT_MATTER = """\
 # prerequisites: [none]
 # data: any
 # accelerator: none
-# teaching_minutes: 1
 # ---
 
 """
