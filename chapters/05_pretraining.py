@@ -90,6 +90,8 @@ packaged, _ = attention(*query_key_value, wide)
 #
 # ### Why the root?
 #
+# *A short course may skip this section.*
+#
 # A sum of $d_k$ products of random numbers has a variance of $d_k$. We measure what that does to the
 # softmax: how much weight the best key gets, and how steep the softmax still is.
 
@@ -541,6 +543,8 @@ print("asked at", positions.tolist(), "for the pieces", targets.tolist())
 
 # %% [markdown]
 # ### Hiding whole words
+#
+# *A short course may skip this section.*
 #
 # `un ##play ##able` with only `##play` hidden is a spelling test. An option hides all pieces of a word
 # together; for that it has to know where words begin.

@@ -222,13 +222,18 @@ def scatters_by_class(
     Array of Axes, one for each map.
     """
     axes = panels(len(panels_of_points), title, width=10.0, height=4.8)
+    # The order of drawing is mixed, so that no class hides the others.
+    order = np.random.default_rng(0).permutation(len(classes))
+    colors = np.array([CLASS_COLORS[name] for name in classes])
     for ax, (name, points) in zip(axes, panels_of_points.items(), strict=True):
-        scatter_by_class(points, classes, name, "first component", "second component", ax)
-        ax.collections[0].set_sizes([14])
+        across, up = points[order].T
+        ax.scatter(across, up, c=colors[order], s=14, alpha=0.5, linewidths=0)
         ax.set_xticks([])
         ax.set_yticks([])
-        if ax is not axes[0]:
-            ax.get_legend().remove()
+        label_axes(ax, name, "first component", "second component")
+    for name, color in CLASS_COLORS.items():
+        axes[0].scatter([], [], color=color, s=30, label=name)
+    axes[0].legend(loc="best")
     return axes
 
 

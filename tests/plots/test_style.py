@@ -105,3 +105,19 @@ def test_class_colors_are_from_the_palette_of_okabe_and_ito():
     }
     assert set(plots.CLASS_COLORS.values()) <= published
     assert len(set(plots.CLASS_COLORS.values())) == 4
+
+
+def test_maps_side_by_side_have_a_dot_for_each_document_in_the_color_of_its_class():
+    points = {"before": np.array([[0.0, 1.0], [2.0, 3.0]]), "after": np.array([[4.0, 5.0], [6, 7]])}
+    axes = plots.scatters_by_class(points, ["World", "Sports"], "whole")
+    assert [ax.get_title(loc="left") for ax in axes] == list(points)
+    for ax, expected in zip(axes, points.values(), strict=True):
+        dots = ax.collections[0]
+        drawn = dict(zip(map(tuple, dots.get_offsets()), dots.get_facecolors(), strict=True))
+        for place, name in zip(map(tuple, expected), ("World", "Sports"), strict=True):
+            assert (
+                mpl.colors.to_hex(drawn[place]).upper()
+                == mpl.colors.to_hex(plots.CLASS_COLORS[name]).upper()
+            )
+    assert axes[0].figure.get_suptitle() == "whole"
+    assert len(axes[0].get_legend().get_texts()) == len(plots.CLASS_COLORS)
