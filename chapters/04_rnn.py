@@ -796,14 +796,14 @@ def train_once(epochs=5, label_smoothing=0.0, weight_decay=0.01, **changed):
 # %%
 regularized = {"none": train_once()}
 _, plain = regularized["none"]
-ax = plots.learning_curves(plain, "The training loss falls on, the validation loss turns")
+ax = plots.learning_curves(plain, "The training loss goes to nothing, the validation loss does not follow")
 
 # %% tags=["author"]
 assert plain.epochs["loss"][-1] < plain.epochs["valid_loss"][-1], "no overfitting: more epochs?"
 
 # %% [markdown]
-# The loss on the training rows goes to nothing. On the validation rows it turns: from there on the
-# network mostly becomes *surer*, and its mistakes expensive. `fit` ends with the weights of the
+# The loss on the training rows goes to nothing. On the validation rows it stops falling, or rises
+# again: the network mostly becomes *surer*, and its mistakes expensive. `fit` ends with the weights of the
 # dotted epoch, the one with the best validation accuracy; that is called *early stopping*. So the
 # accuracy that we read is the best of five, chosen on the very rows on which it is measured: a bit
 # too high, and only good for choosing.
@@ -867,7 +867,7 @@ remedy_table.round(3)
 # So what can you use?
 #
 # - Stop early. It costs nothing, and was at work in every row of the table.
-# - Add a remedy where the validation loss turns long before training ends, and give the network more
+# - Add a remedy where the validation loss stops falling long before training ends, and give the network more
 #   epochs with it: whatever hides a part of the data also slows learning.
 # - Judge it by pairs on the same rows. A better accuracy on a few hundred rows is not yet a remedy.
 # - Choose again when you have more rows. The recorded networks of
