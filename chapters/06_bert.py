@@ -605,7 +605,8 @@ assert gains[0] > 0.05 and gains[2] < -0.02, "the text says: it pays, then it ha
 # In points of test accuracy. Self-training pays where labels are fewest. With thirty rows a class its
 # gain cannot be told from nothing, and with a hundred it harms: the network's own errors come back to it
 # as labels. (With two or three draws, in the last lines, an interval is wide.) On forty labels fine-tuning
-# even loses to the frozen encoder; from a hundred rows a class on it wins. And the linear model on words, which
+# even loses to the frozen encoder; with one and with three hundred rows a class it wins. And the linear model on
+# words, which
 # costs a second, is close wherever labels are many: draw these curves before you rent a GPU.
 
 # %% [markdown]
