@@ -12,7 +12,7 @@ from agnews_utils.plots.bert import (
     loss_and_levels,
     pretraining_log,
 )
-from agnews_utils.plots.cleaning import candidate_curves, differences
+from agnews_utils.plots.cleaning import candidate_curves, difference_panels, differences
 from agnews_utils.plots.evaluation import (
     class_curves,
     confusion_map,
@@ -45,6 +45,7 @@ __all__ = [
     "confusion_map",
     "cost_map",
     "curves",
+    "difference_panels",
     "differences",
     "intervals",
     "learning_curves",
