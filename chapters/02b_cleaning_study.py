@@ -284,7 +284,7 @@ lossy = ["lower case", "punctuation", "numbers", "stop words", "stemming"]
 axes = plots.difference_panels({
     "alone, added to the repairs": {name: interval_of(f"+ {name}") for name in lossy},
     "on top of the other four": {name: interval_of(f"- {name}", True) for name in lossy},
-}, "LOSSYTITLE", verdict)
+}, "AG News: no lossy step alone changes half a point (recorded)", verdict)
 
 # %% [markdown]
 # The lines that matter most, in numbers (`C` is the pipeline's own):
@@ -308,10 +308,17 @@ axes = plots.difference_panels({
 # {{ results.cleaning_ablation.ag_news.variants.values() | selectattr("verdict", "equalto", "hurts") | list | length }} *hurt*, {{ results.cleaning_ablation.ag_news.variants.values() | selectattr("verdict", "equalto", "no difference") | list | length }} make *no difference*, {{ results.cleaning_ablation.ag_news.variants.values() | selectattr("verdict", "equalto", "undecided") | list | length }} are
 # *undecided*.
 #
-# PLAINPROSE
+# In plain words, for this linear model on AG News. We expected the repairs to help. They cost accuracy:
+# all together they change it by {{ results.cleaning_ablation.ag_news.variants["all repairs"].mean | points }} points, and the largest part of it comes with the datelines, whose
+# removal alone, on raw text, changes it by {{ results.cleaning_ablation.ag_news.variants["only datelines"].mean | points }}. Each lossy step by itself changes less than
+# half a point either way. Lower case and stemming, told apart: {{ results.cleaning_ablation.ag_news.variants["+ lower case"].mean | points }}
+# ({{ results.cleaning_ablation.ag_news.variants["+ lower case"].verdict }}) and {{ results.cleaning_ablation.ag_news.variants["+ stemming"].mean | points }} ({{ results.cleaning_ablation.ag_news.variants["+ stemming"].verdict }}); both together
+# {{ results.cleaning_ablation.ag_news.variants["+ lower case, stemming"].mean | points }} ({{ results.cleaning_ablation.ag_news.variants["+ lower case, stemming"].verdict }}).
 
 # %% tags=["author"]
-VERDICTCHECK
+assert {table[name]["verdict"] for name in ("all repairs", "only datelines")} == {"hurts"}
+assert table["without datelines"]["verdict"] == "helps"
+assert max(abs(table[f"+ {name}"]["mean"]) for name in lossy) < 0.005
 
 # %% [markdown]
 # With few rows the balance is different. On News Briefs, with {{ newsbriefs.fit_rows | count }} rows
@@ -404,7 +411,12 @@ ax = plots.differences(why, "Raw or repaired text: five questions, one figure", 
 # prepared in another way than those it was fitted on. The third line has the same mismatch without
 # any loss, and there, too, the score may fall. Only the first and the last line ask a clean question.
 #
-# WHYVERDICT
+# On AG News the first line is what we set out to explain. In the last one two tokens, the source and
+# the mark of a lost ampersand, give {{ ag_news.why["source and ampersand given back"].mean | points }}
+# points back, of the {{ (-ag_news.why["repaired instead of raw"].mean) | points }} that all repairs had
+# cost: {{ ag_news.why["source and ampersand given back"].verdict }}. So the envelope is a good part of
+# the reason; the rest stays open. On News Briefs, with so few rows, the verdict is
+# *{{ newsbriefs.why["source and ampersand given back"].verdict }}*.
 #
 # What should *you* do? Treat training rows and new texts alike, whatever you decide. For a score on AG
 # News' own test rows, raw text is what most papers read. A model for other news cannot count on the
@@ -611,7 +623,10 @@ assert abs(mean) < 0.06, "cleaning should not decide between success and failure
 # {{ ag_news.test_repaired | percent }} repaired, a difference of {{ ag_news.test_gain.mean | points }}
 # points ({{ ag_news.test_gain.low | points }} to {{ ag_news.test_gain.high | points }}). On News Briefs
 # it is {{ newsbriefs.test_gain.mean | points(1) }} ({{ newsbriefs.test_gain.low | points(1) }} to
-# {{ newsbriefs.test_gain.high | points(1) }}), on {{ newsbriefs.test_rows | count }} test rows.
+# {{ newsbriefs.test_gain.high | points(1) }}), on {{ newsbriefs.test_rows | count }} test rows. Do not
+# make too much of that one: there `C` was chosen on a few hundred rows, and came out as
+# {{ newsbriefs.own_c.raw | fixed(1) }} for raw and {{ newsbriefs.own_c.repaired | fixed(1) }} for repaired
+# text. Such a choice is luck, and the interval does not contain it.
 
 # %% [markdown]
 # ## What you will read elsewhere
@@ -682,7 +697,7 @@ runtime.record("cleaning_study", news, {
 # - Two models on the same rows: look at the rows on which they differ, and give the difference an
 #   interval. Say how many comparisons were made, and let the intervals hold together.
 # - Undecided is a verdict.
-# - Dirt can be information about where a text came from.
+# - Dirt can be information about where a text came from. Give that back, and see what returns.
 # - Every gain needs a control. The control of augmentation is a copy, and a `C` of its own.
 #
 # ## Further reading

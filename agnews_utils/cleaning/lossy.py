@@ -117,7 +117,7 @@ def _stem(word: str) -> str:
     while (shorter := stemmer.stem(word)) not in seen:
         seen.add(shorter)
         word = shorter
-    return word
+    return _stem(word.rstrip("'")) if word.endswith("'") else word
 
 
 @lru_cache(maxsize=1)
