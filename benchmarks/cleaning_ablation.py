@@ -1,6 +1,6 @@
 """Measure what each cleaning step does to a linear model: `python -m benchmarks.cleaning_ablation`.
 
-Takes about five minutes on one core for AG News. A run that was broken off goes on where it stopped:
+Takes five minutes on one core for AG News. A run that was broken off goes on where it stopped:
 what was measured stands in `build/cleaning_ablation.<data>.json`. The result is written to
 `results/cleaning_ablation.<data>.json`, which chapter cleaning_study plots.
 """

@@ -76,7 +76,7 @@ def labelled_quality(rows: pd.DataFrame, steps: Sequence[Step] = DEFAULT_STEPS) 
                 before, text = text, step.function(text)
                 if step.name in counts:
                     right = row["right"].get(field, {}).get(step.name, text_key(before))
-                    _count(counts[step.name], *map(text_key, (before, text)), right)
+                    _count(counts[step.name], text_key(before), text_key(text), right)
     table = {name: _shares(*numbers) for name, numbers in counts.items()}
     return pd.DataFrame.from_dict(table, orient="index")
 
