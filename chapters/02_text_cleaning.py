@@ -431,8 +431,9 @@ print(f"Reuters alone: {recall(reuters_alone, REPAIRS['datelines'][0]):.2f}")
 # ### On real rows
 #
 # A perfect score on dirt that we made ourselves says little: we knew what we had made. Real dirt has
-# kinds that nobody put on a list. So a person read {{ ag_news.labelled.rows }} rows of AG News and
-# noted, for every field and every repair, what the right text would be.
+# kinds that nobody put on a list. So {{ ag_news.labelled.rows }} rows of AG News were read one
+# by one, and each change accepted or corrected. There was one reader, who saw what the repair had
+# made of the text: that favors the repair.
 #
 # How were they drawn? At random among the rows in which a loose pattern finds something:
 # {{ ag_news.labelled.drawn.datelines }} for datelines and agencies,
@@ -482,7 +483,7 @@ for text in ["OPEC - The ministers met.", "NERVES - no problem.", "IBM - The com
 
 # %% [markdown]
 # It has eaten two subjects. How often does that happen in real text? A hundred rows are too few to
-# see it, so for this one rule all of its catch was read: on AG News
+# see it, so for this one rule all the different names it removes were read, and the texts behind the odd ones: on AG News
 # {{ ag_news.labelled.places.changed | count }} descriptions begin with capitals and a dash and nothing
 # else, with {{ ag_news.labelled.places.names | count }} different names. In
 # {{ ag_news.labelled.places.wrong | count }} of these rows the words are neither a place nor a source

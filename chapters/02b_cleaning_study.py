@@ -228,7 +228,8 @@ assert np.allclose([low, mean, high], [mean - half, gain.mean(), mean + half], a
 # repairs plus lower case, punctuation, numbers, stop words and stemming. Two repairs are not studied:
 # a model that counts tokens does not see white space, and AG News is plain ASCII.
 #
-# A verdict needs a margin, fixed before the results are seen. We call it *no difference* if the whole
+# A verdict needs a margin, and it is a choice: ours was set before this run, but after an earlier
+# study of the same steps had been seen. We call it *no difference* if the whole
 # interval lies within half a point of zero; *helps* or *hurts* if it lies on one side of zero;
 # everything else is *undecided*.
 
