@@ -1,4 +1,4 @@
-"""Make more training rows out of few: insert, swap or delete words (cleaning, "Augmentation").
+"""Make more rows out of few: insert, swap or delete words (cleaning_study, "Augmentation").
 
 Three of the four operations of Wei and Zou (2019), "EDA: Easy data augmentation techniques for
 boosting performance on text classification tasks". The fourth, replacing words by synonyms, needs
@@ -64,7 +64,7 @@ def augment(
     share: float = 0.1,
     seed: int = 0,
 ) -> tuple[list[str], list[int]]:
-    """Add changed copies of each text, with its label (cleaning, "Augmentation").
+    """Add changed copies of each text, with its label (cleaning_study, "Augmentation").
 
     For training rows only: a changed copy of a validation row leaks it.
 

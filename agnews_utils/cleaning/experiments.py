@@ -1,8 +1,8 @@
 """Chapter cleaning, what it is worth: how good a repair is, and whether it helps a model.
 
 Repairs are held against the truth of News Briefs (cleaning, "How good is a repair?"). Pipelines are
-measured on the same splits with the same linear model, so that what is compared is the *difference*
-on each split (cleaning, "Does it help?").
+measured on the same rows with the same kind of linear model, each with its own `C`, so that what is
+compared is the *difference* on each row (cleaning_study, "A fair comparison").
 """
 
 from __future__ import annotations
@@ -133,8 +133,16 @@ def _count(pairs: Iterable[tuple[str, str]], cleaner: Cleaner, exact: bool) -> l
 RAW, REPAIRED, TEXTBOOK = "raw text", "all repairs", "textbook"
 _TEXTBOOK_STEPS = ("lower case", "punctuation", "numbers", "stop words", "stemming")
 _RECIPE_STEPS = ("lower case", "A-Z, 0-9 only", "stop words")
+_NOTHING_TO_DO = ("unicode", "white space")
+# What a count of words cannot see, and what AG News (plain ASCII) does not have.
 TOKEN = r"\w+|[^\w\s]"
 """Words *and* signs: the vectorizer must not clean behind our back."""
+C_GRID = (0.2, 0.5, 1.2, 3.0)
+"""Strengths among which each pipeline gets its own (cleaning_study, "A fair comparison")."""
+MARGIN = 0.005
+"""Half a point: a difference that is surely smaller is called none."""
+
+Split = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -147,61 +155,83 @@ class Variant:
     group: str
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a pipeline reached: its own `C`, and which validated rows it got right, fold by fold."""
+
+    c: float
+    right: np.ndarray
+
+
 def cleaning_variants() -> list[Variant]:
-    """Return the pipelines that chapter cleaning, "Does it help?", compares; references first."""
+    """Return the pipelines that chapter cleaning_study, "The verdicts", compares.
+
+    References come first. Unicode and white space have no variant: a model that counts words does
+    not see white space, and AG News is plain ASCII.
+    """
     raw, repaired = Cleaner([]), Cleaner()
     lossy = {step.name: step for step in LOSSY_STEPS}
     textbook = repaired.plus(*(lossy[name] for name in _TEXTBOOK_STEPS))
     recipe = raw.plus(*(lossy[name] for name in _RECIPE_STEPS))
-    variants = [
+    repairs = [step for step in DEFAULT_STEPS if step.name not in _NOTHING_TO_DO]
+    both = repaired.plus(lossy["lower case"], lossy["stemming"])
+    added = "added to the repairs"
+    return [
         Variant(RAW, raw, RAW, "reference"),
         Variant(REPAIRED, repaired, RAW, "reference"),
         Variant(TEXTBOOK, textbook, REPAIRED, "reference"),
         Variant("tutorial recipe", recipe, RAW, "reference"),
+        *(Variant(f"only {s.name}", raw.plus(s), RAW, "added to raw text") for s in repairs),
+        *(
+            Variant(f"without {s.name}", repaired.without(s.name), REPAIRED, "left out of repairs")
+            for s in repairs
+        ),
+        *(Variant(f"+ {s.name}", repaired.plus(s), REPAIRED, added) for s in LOSSY_STEPS),
+        Variant("+ lower case, stemming", both, REPAIRED, added),
+        *(
+            Variant(f"- {name}", textbook.without(name), TEXTBOOK, "left out of the textbook")
+            for name in _TEXTBOOK_STEPS
+        ),
     ]
-    for step in DEFAULT_STEPS:
-        variants.append(Variant(f"only {step.name}", raw.plus(step), RAW, "added to raw text"))
-    for step in DEFAULT_STEPS:
-        name, without = f"without {step.name}", repaired.without(step.name)
-        variants.append(Variant(name, without, REPAIRED, "left out of the repairs"))
-    for step in LOSSY_STEPS:
-        name, plus = f"+ {step.name}", repaired.plus(step)
-        variants.append(Variant(name, plus, REPAIRED, "added to the repairs"))
-    for name in _TEXTBOOK_STEPS:
-        without = textbook.without(name)
-        variants.append(Variant(f"- {name}", without, TEXTBOOK, "left out of the textbook"))
-    return variants
 
 
-def repeated_splits(
-    frame: pd.DataFrame, splits: int, fit_rows: int, valid_fraction: float, seed: int = 0
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Draw several splits of the rows; near duplicates stay on one side.
+def draw_folds(
+    frame: pd.DataFrame, folds: int, tuning_fraction: float = 0.2, seed: int = 0
+) -> tuple[Split, list[Split]]:
+    """Set rows aside to choose `C` on, and cut the others into folds.
+
+    Near duplicates stay together. Every other row is validated once, by a model fitted on the other
+    folds. The tuning rows are validated in no fold, so that the choice of `C` sees none of the rows
+    that decide the comparison.
 
     Parameters
     ----------
     frame : DataFrame
         News rows.
-    splits : int
-        How many; the first has the seed `seed`, the next one the next number.
-    fit_rows : int
-        At most so many rows to fit on, drawn from those that are left.
-    valid_fraction : float
-        Share of the rows to validate on.
+    folds : int
+        How many, at least two.
+    tuning_fraction : float
+        Share of the rows to choose `C` on.
 
     Returns
     -------
-    list of (fit, valid)
-        Row positions, counted from 0.
+    tuning : (fit, valid)
+        Row positions, counted from 0; as many rows to fit on as in the first fold.
+    folds : list of (fit, valid)
+        The same for each fold.
     """
     rows = frame[["label", "text"]].reset_index(drop=True)
     groups = near_duplicate_groups(rows["text"])
-    drawn = []
-    for number in range(seed, seed + splits):
-        fit, valid = train_valid_split(rows, valid_fraction, seed=number, groups=groups)
-        order = np.random.default_rng(number).permutation(len(fit))[:fit_rows]
-        drawn.append((fit.index.to_numpy()[order], valid.index.to_numpy()))
-    return drawn
+    rest, tuning_rows = train_valid_split(rows, tuning_fraction, seed=seed, groups=groups)
+    parts, left = [], rest
+    for number in range(folds, 1, -1):
+        own = groups[left.index.to_numpy()]
+        left, part = train_valid_split(left, 1 / number, seed=seed + number, groups=own)
+        parts.append(part.index.to_numpy())
+    parts.append(left.index.to_numpy())
+    everything = rest.index.to_numpy()
+    drawn = [(np.setdiff1d(everything, part), part) for part in parts]
+    return (drawn[0][0], tuning_rows.index.to_numpy()), drawn
 
 
 def term_counts(texts: Sequence[str]) -> csr_matrix:
@@ -212,56 +242,110 @@ def term_counts(texts: Sequence[str]) -> csr_matrix:
     return vectorizer.fit_transform(texts)
 
 
-def split_accuracy(
-    counts: csr_matrix, labels: np.ndarray, fit: np.ndarray, valid: np.ndarray, c: float = 0.3
-) -> float:
-    """Fit TF-IDF and a linear support vector machine on some rows, and score it on others.
+def split_answers(
+    counts: csr_matrix, labels: np.ndarray, fit: np.ndarray, valid: np.ndarray, c: float
+) -> np.ndarray:
+    """Fit TF-IDF and a linear support vector machine on some rows; say which others it gets right.
 
     Nothing is learned from the rows `valid`: terms that fewer than two rows of `fit` hold are
     dropped, and the weights of the others come from `fit` alone.
+
+    Returns
+    -------
+    array of bool, shape (len(valid),)
     """
     known = np.flatnonzero(counts[fit].getnnz(axis=0) >= 2)
     weights = TfidfTransformer(sublinear_tf=True)
     fit_matrix = weights.fit_transform(counts[fit][:, known])
     model = LinearSVC(C=c, random_state=0).fit(fit_matrix, labels[fit])
-    return float(model.score(weights.transform(counts[valid][:, known]), labels[valid]))
+    return model.predict(weights.transform(counts[valid][:, known])) == labels[valid]
 
 
-def variant_accuracies(
-    frame: pd.DataFrame, variant: Variant, splits: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> list[float]:
-    """Measure a variant on each split; accuracies between 0 and 1, one a split."""
+def split_accuracy(
+    counts: csr_matrix, labels: np.ndarray, fit: np.ndarray, valid: np.ndarray, c: float
+) -> float:
+    """Return the share of the rows `valid` that `split_answers` gets right."""
+    return float(split_answers(counts, labels, fit, valid, c).mean())
+
+
+def choose_c(
+    counts: csr_matrix, labels: np.ndarray, tuning: Split, grid: Sequence[float] = C_GRID
+) -> float:
+    """Return the strength with the best accuracy on the tuning rows; the smallest, if several."""
+    return max(grid, key=lambda c: split_accuracy(counts, labels, *tuning, c))
+
+
+def measure(
+    frame: pd.DataFrame,
+    variant: Variant,
+    tuning: Split,
+    folds: Sequence[Split],
+    grid: Sequence[float] = C_GRID,
+) -> Measured:
+    """Choose `C` for a variant on the tuning rows, then validate it on each fold."""
     counts = term_counts(clean_frame(frame, variant.cleaner)["text"])
     labels = frame["label"].to_numpy()
-    return [split_accuracy(counts, labels, fit, valid) for fit, valid in splits]
+    c = choose_c(counts, labels, tuning, grid)
+    right = [split_answers(counts, labels, fit, valid, c) for fit, valid in folds]
+    return Measured(c, np.concatenate(right))
 
 
 def paired_interval(
-    differences: Sequence[float], fit_rows: int, valid_rows: int, confidence: float = 0.95
+    first: np.ndarray, second: np.ndarray, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Return (low, mean, high) of the mean difference over repeated splits.
+    """Return (low, mean, high) of `second`'s accuracy minus `first`'s on the same rows.
 
-    Splits of the same rows overlap, so their differences are not independent, and the usual
-    t-interval is far too narrow. Nadeau and Bengio (2003), "Inference for the generalization
-    error", correct the variance: `(1 / splits + valid_rows / fit_rows)` instead of `1 / splits`.
-    For differences that *are* independent pass `valid_rows=0`, which gives the usual interval.
+    Each row counts 1 if only `second` has it right, -1 if only `first` has, else 0; the interval is
+    that of their mean (cleaning_study, "A fair comparison"). It speaks of these two fitted models
+    on other rows of the same kind, not of models that are fitted on other rows.
+
+    Parameters
+    ----------
+    first, second : array of bool, shape (rows,)
+        Which rows each of them has right, in the same order.
 
     Raises
     ------
     ValueError
-        If there are fewer than two differences.
+        If the shapes differ, or there are fewer than two rows.
     """
-    if len(differences) < 2:
-        raise ValueError("one split has no spread: give the differences of at least two splits.")
-    values = np.asarray(differences, dtype=float)
-    error = values.std(ddof=1) * sqrt(1 / len(values) + valid_rows / fit_rows)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * error)
-    mean = float(values.mean())
+    first, second = np.asarray(first), np.asarray(second)
+    if first.shape != second.shape or len(first) < 2:
+        raise ValueError(
+            f"shapes {first.shape} and {second.shape}: give the same rows, at least two, for both."
+        )
+    gain = second.astype(int) - first.astype(int)
+    half = float(stats.norm.ppf((1 + confidence) / 2) * gain.std(ddof=1) / sqrt(len(gain)))
+    mean = float(gain.mean())
     return mean - half, mean, mean + half
 
 
-def verdict(low: float, high: float, margin: float = 0.003) -> str:
-    """Say what the interval of a difference shows (cleaning, "Does it help?").
+def crossed_interval(
+    gains: np.ndarray, confidence: float = 0.95, times: int = 2_000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return (low, mean, high) of the mean of a table whose rows *and* columns are samples.
+
+    For several draws of training rows, all validated on the same rows: draws and rows are drawn
+    with replacement, each for itself (the pigeonhole bootstrap: A. Owen 2007, "The pigeonhole
+    bootstrap"). The interval is a little too wide rather than too narrow.
+
+    Parameters
+    ----------
+    gains : array, shape (draws, rows)
+        Difference on each validated row, -1, 0 or 1, for each draw of training rows.
+    """
+    gains = np.asarray(gains, dtype=float)
+    rng = np.random.default_rng(seed)
+    draws, rows = gains.shape
+    by_draw = rng.multinomial(draws, np.full(draws, 1 / draws), size=times) / draws
+    by_row = rng.multinomial(rows, np.full(rows, 1 / rows), size=times) / rows
+    means = np.einsum("td,td->t", by_draw, by_row @ gains.T)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(gains.mean()), float(high)
+
+
+def verdict(low: float, high: float, margin: float = MARGIN) -> str:
+    """Say what the interval of a difference shows (cleaning_study, "The verdicts").
 
     "helps" or "hurts" if it lies on one side of zero; "no difference" if it holds zero and stays
     within `margin` of it; else "undecided": the difference may be large, but was not measured well
@@ -272,28 +356,42 @@ def verdict(low: float, high: float, margin: float = 0.003) -> str:
     return "no difference" if -margin < low and high < margin else "undecided"
 
 
-def compare(
-    accuracies: dict[str, list[float]], fit_rows: int, valid_rows: int
-) -> dict[str, dict[str, object]]:
-    """Compare each measured variant with its reference (cleaning, "Does it help?").
+def simultaneous_confidence(comparisons: int, confidence: float = 0.95) -> float:
+    """Return the confidence that each of several intervals needs (Bonferroni's rule).
+
+    Then all of them hold together with probability `confidence`, whatever their dependence.
+
+    Examples
+    --------
+    >>> round(simultaneous_confidence(20), 4)
+    0.9975
+    """
+    return 1 - (1 - confidence) / comparisons
+
+
+def compare(measured: Mapping[str, Measured]) -> dict[str, dict[str, object]]:
+    """Compare each measured variant with its reference (cleaning_study, "The verdicts").
+
+    The intervals hold together: each has the confidence of `simultaneous_confidence`.
 
     Returns
     -------
     dict
-        Variant -> `group`, `against`, `accuracy` (mean over the splits), `low`, `mean`, `high` of
-        the paired difference, and its `verdict`.
+        Variant -> `group`, `against`, `c`, `accuracy`, `only_own` and `only_other` (rows that only
+        the variant, and only its reference, has right), `low`, `mean`, `high` of the difference,
+        and its `verdict`. A variant that is its own reference has the verdict "reference".
     """
+    variants = [v for v in cleaning_variants() if v.name in measured and v.against in measured]
+    confidence = simultaneous_confidence(sum(v.name != v.against for v in variants))
     table: dict[str, dict[str, object]] = {}
-    for variant in cleaning_variants():
-        if variant.name not in accuracies or variant.against not in accuracies:
-            continue
-        own = np.array(accuracies[variant.name])
-        differences = own - np.array(accuracies[variant.against])
-        low, mean, high = paired_interval(differences, fit_rows, valid_rows)
-        table[variant.name] = {
-            "group": variant.group,
-            "against": variant.against,
-            "accuracy": float(own.mean()),
-            **{"low": low, "mean": mean, "high": high, "verdict": verdict(low, high)},
-        }
+    for variant in variants:
+        own, other = measured[variant.name].right, measured[variant.against].right
+        row: dict[str, object] = {"group": variant.group, "against": variant.against}
+        row |= {"c": measured[variant.name].c, "accuracy": float(own.mean())}
+        row |= {"only_own": int((own & ~other).sum()), "only_other": int((other & ~own).sum())}
+        low, mean, high = paired_interval(other, own, confidence)
+        row |= {"low": low, "mean": mean, "high": high, "verdict": verdict(low, high)}
+        if variant.name == variant.against:
+            row["verdict"] = "reference"
+        table[variant.name] = row
     return table

@@ -1,7 +1,7 @@
-"""Steps that throw information away: case, punctuation, numbers, stop words, endings (cleaning).
+"""Steps that throw something away: case, punctuation, stop words, endings (cleaning_study).
 
 Textbooks list them as cleaning. They repair nothing, so they are not in the default pipeline;
-chapter cleaning, "Does it help?", measures what each of them does to a classifier.
+chapter cleaning_study measures what each of them does to a classifier.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _NOT_ASCII_WORD = re.compile(r"[^A-Za-z0-9\s]")
 
 
 def lower_case(text: str) -> str:
-    """Make all letters small: `US` and `us` become one (cleaning, "Case, punctuation, numbers")."""
+    """Make all letters small: `US` and `us` become one (chapter cleaning_study)."""
     return text.lower()
 
 
 def strip_punctuation(text: str) -> str:
-    """Replace everything but letters, digits and white space by a space (chapter cleaning).
+    """Replace everything but letters, digits and white space by a space (chapter cleaning_study).
 
     Examples
     --------
@@ -36,12 +36,12 @@ def strip_punctuation(text: str) -> str:
 
 
 def ascii_words_only(text: str) -> str:
-    """Keep A-Z, a-z, 0-9 and white space only: the recipe of many tutorials (chapter cleaning)."""
+    """Keep A-Z, a-z, 0-9 and white space only, as many tutorials do (chapter cleaning_study)."""
     return _NOT_ASCII_WORD.sub(" ", text)
 
 
 def replace_numbers(text: str) -> str:
-    """Replace every number, thousands separators and decimals included, by `0` (chapter cleaning).
+    """Replace every number, with its separators and decimals, by `0` (chapter cleaning_study).
 
     Examples
     --------
@@ -52,7 +52,7 @@ def replace_numbers(text: str) -> str:
 
 
 def remove_stop_words(text: str) -> str:
-    """Remove the most frequent words of English, in any case (cleaning, "Stop words").
+    """Remove the most frequent words of English, in any case (cleaning_study, "Stop words").
 
     White space is normalized on the way. Which list is used, `stop_words` says.
 
@@ -68,7 +68,7 @@ def remove_stop_words(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def stop_words() -> tuple[frozenset[str], str]:
-    """Return English stop words in lower case, and their source (cleaning, "Stop words").
+    """Return English stop words in lower case, and their source (cleaning_study, "Stop words").
 
     Nothing is downloaded. The source is "NLTK" if its data set is on this machine (`NLTK_DATA`
     names the folder); else "spaCy", whose list comes with the library.
@@ -84,17 +84,30 @@ def stop_words() -> tuple[frozenset[str], str]:
 
 
 def stem_words(text: str) -> str:
-    """Cut the endings of all words with Porter's rules (Porter 1980), in lower case (cleaning).
+    """Cut endings with Porter's rules (Porter 1980); the case stays (cleaning_study, "Stemming").
 
     Porter's stemmer applied to its own output cuts again (`universities`, `univers`, `univ`), so
-    each word is stemmed until nothing changes.
+    each word is stemmed until nothing changes. Lower case is a step of its own, so that the two
+    can be told apart.
 
     Examples
     --------
     >>> stem_words("Universities and universes")
-    'univ and univ'
+    'Univ and univ'
     """
-    return _WORD.sub(lambda match: _stem(match[0]), text)
+    return _WORD.sub(lambda match: _stem_as_written(match[0]), text)
+
+
+@lru_cache(maxsize=200_000)
+def _stem_as_written(word: str) -> str:
+    """Stem a word in lower case, then give the letters that stayed their case again."""
+    lower = word.lower()
+    stem = _stem(lower)
+    if word == lower or len(word) != len(lower):
+        return stem
+    pairs = enumerate(zip(lower, stem, strict=False))
+    same = next((i for i, (a, b) in pairs if a != b), min(len(lower), len(stem)))
+    return word[:same] + stem[same:]
 
 
 @lru_cache(maxsize=200_000)
@@ -104,7 +117,7 @@ def _stem(word: str) -> str:
     while (shorter := stemmer.stem(word)) not in seen:
         seen.add(shorter)
         word = shorter
-    return word
+    return _stem(word.rstrip("'")) if word.endswith("'") else word
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from agnews_utils.plots.bert import (
     loss_and_levels,
     pretraining_log,
 )
-from agnews_utils.plots.cleaning import candidate_curves, differences
+from agnews_utils.plots.cleaning import candidate_curves, difference_panels, differences
 from agnews_utils.plots.evaluation import (
     class_curves,
     confusion_map,
@@ -63,6 +63,7 @@ __all__ = [
     "cost_map",
     "curves",
     "density_by_class",
+    "difference_panels",
     "differences",
     "error_by_rows",
     "histograms",
