@@ -5,9 +5,10 @@ What the helpers have in common stands in `agnews_utils.plots`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes, panels
@@ -93,13 +94,14 @@ def _draw_differences(
     ax.grid(axis="y", visible=False)
 
 
-def _verdict_legend(axes: Sequence[Axes]) -> None:
+def _verdict_legend(axes: Iterable[Axes]) -> None:
     """Put each verdict that was drawn into one legend below the figure."""
-    seen = {}
-    for ax in axes:
+    drawn, seen = list(axes), dict[str, Artist]()
+    for ax in drawn:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             seen.setdefault(label, handle)
-    axes[0].figure.legend(seen.values(), seen, loc="outside lower center", ncols=len(VERDICTS))
+    handles, names = list(seen.values()), list(seen)
+    drawn[0].figure.legend(handles, names, loc="outside lower center", ncols=len(VERDICTS))
 
 
 def candidate_curves(
