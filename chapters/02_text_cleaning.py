@@ -498,7 +498,7 @@ for text in ["OPEC - The ministers met.", "NERVES - no problem.", "IBM - The com
 # duplicates when their sets of three-word shingles have a Jaccard similarity of one half or more.
 # Ten headlines:
 
-# %% tags=["nbval-check-output"]
+# %%
 from agnews_utils.data import jaccard, shingles
 
 headlines = [

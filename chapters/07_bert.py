@@ -401,6 +401,9 @@ def padded(batches, with_mask, length=64):
         yield wide
 
 # %%
+from transformers.utils import logging
+
+logging.set_verbosity_error()  # the library warns of a missing mask, once; here it is on purpose
 narrow = list(valid_batches)  # padded to the longest of each batch only
 masked, unmasked = (predict(tuned, padded(narrow, with_mask)).argmax(1) for with_mask in (True, False))
 without_mask = {"changed": float((unmasked != masked).mean()),

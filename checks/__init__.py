@@ -1,0 +1,1 @@
+"""What an author needs: `make check`."""

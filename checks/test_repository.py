@@ -322,7 +322,7 @@ def test_the_picture_shows_what_the_results_hold():
 def points(accuracy):
     return [
         {"model": model, "rows": rows, "mean": accuracy, "low": accuracy - 0.1,
-         "high": accuracy + 0.1}
+         "high": accuracy + 0.1, "accuracies": [accuracy - 0.05, accuracy + 0.05]}
         for model in ("fine-tuned", "random") for rows in (40, 400)
     ]  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Tests: one folder a room of the package, and one for the tools."""

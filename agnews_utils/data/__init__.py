@@ -15,7 +15,6 @@ from agnews_utils.data.duplicates import (
     text_hashes,
 )
 from agnews_utils.data.exploration import (
-    ARTIFACTS,
     accuracy_interval,
     artifact_counts,
     class_log_odds,
@@ -26,7 +25,6 @@ from agnews_utils.data.loading import load_news, read_news_csv, read_truth
 from agnews_utils.data.splitting import train_valid_split
 
 __all__ = [
-    "ARTIFACTS",
     "CLASS_NAMES",
     "accuracy_interval",
     "artifact_counts",

@@ -1,0 +1,1 @@
+"""Tests of the figures: what was drawn, not how it looks."""
