@@ -67,9 +67,8 @@ train.head(4)
 # The training rows are there to be looked at. The test rows are for the end: we look at them once,
 # when everything is decided.
 #
-# *A short course may skip {{ section("Fields: the file before any program touched it") }} and
-# {{ section("A picture of all texts") }}, and from {{ section("Telling words") }} keep the three steps
-# and the figure.*
+# *Sections that a short course may skip say so; from {{ section("Telling words") }} it keeps the three
+# steps and the figure.*
 
 # %% [markdown]
 # ## Be the classifier: twenty headlines
@@ -135,6 +134,8 @@ assert my_accuracy > 0.5 or len(train) not in example, "the example answer is fo
 
 # %% [markdown]
 # ## Fields: the file before any program touched it
+#
+# *A short course may skip this section.*
 #
 # The table came out of a file. The first bytes of a file answer questions that a table hides: is
 # there a header, what separates the fields, what encloses them?
@@ -911,7 +912,7 @@ assert constant_right.mean() - 0.1 < source_right.mean() < 0.6, "the source shou
 # %% [markdown]
 # ## A picture of all texts
 #
-# *A short course may skip this section; of it, only TF-IDF is needed later.*
+# *A short course may skip this section.* Of it, only TF-IDF is needed later.
 #
 # Can we look at all texts at once? First each text becomes a row of numbers. **TF-IDF** gives every
 # word of a text a weight: how often it occurs there (TF), times a factor that is large for words
