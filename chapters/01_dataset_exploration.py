@@ -705,8 +705,8 @@ assert np.allclose(accuracy_interval(16 / 20, rows=20), [by_scipy.low, by_scipy.
 rng = np.random.default_rng(7)
 one, other = rng.binomial(n=7_600, p=0.92, size=(2, 20_000)) / 7_600
 drawn_half = np.percentile(one - other, 97.5)
-print(f"drawn: +- {100 * drawn_half:.2f} points, "
-      f"by the formula: +- {100 * np.sqrt(2) * half_width:.2f}")
+print(f"drawn: +- {100 * drawn_half:.1f} points, "
+      f"by the formula: +- {100 * np.sqrt(2) * half_width:.1f}")
 
 # %% [markdown]
 # **The same rows.** Two models that read the same test set meet the same easy and the same hard

@@ -735,7 +735,7 @@ assert "oil" in fill_in("Crude [MASK] prices rose to a record high", 20), "knows
 from agnews_utils.data import text_hashes
 
 first, same, changed_text = text_hashes(["Oil prices rise!", "OIL prices, rise", "Oil prices fall"])
-first == same, first == changed_text
+bool(first == same), bool(first == changed_text)
 
 # %% [markdown]
 # A hash sees the words and nothing else. How many of your texts are among those that were read?
