@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 from agnews_utils import plots
@@ -23,3 +24,12 @@ def course_style() -> Iterator[None]:
         plots.use_course_style()
         yield
     plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: on tiny arrays a second one would only wait for the first."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

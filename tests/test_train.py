@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from agnews_utils import train
 from agnews_utils.data.loading import load_news
@@ -91,14 +90,6 @@ def test_accelerate_launch_gives_the_same_weights(alone, tmp_path):
     assert numbers(launched) == numbers(metrics)
     weights = [path / "model.safetensors" for path in (folder, tmp_path / "launched")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -178,30 +178,6 @@ def percent_map(table: pd.DataFrame, title: str, x: str, y: str, ax: Axes | None
     return label_axes(ax, title, x, y)
 
 
-def scatter_by_class(
-    points: np.ndarray,
-    classes: Sequence[str],
-    title: str,
-    x: str,
-    y: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw documents as dots, shape `(documents, 2)`, one color a class.
-
-    The order of drawing is mixed, so that no class hides the others.
-    """
-    ax = new_axes(ax, height=5.5)
-    names = np.asarray(classes)
-    order = np.random.default_rng(0).permutation(len(names))
-    colors = np.array([CLASS_COLORS[name] for name in names])
-    across, up = points[order].T
-    ax.scatter(across, up, c=colors[order], s=5, alpha=0.5, linewidths=0)
-    for name, color in CLASS_COLORS.items():
-        ax.scatter([], [], color=color, s=30, label=name)
-    ax.legend(loc="best")
-    return label_axes(ax, title, x, y)
-
-
 def scatters_by_class(
     panels_of_points: Mapping[str, np.ndarray], classes: Sequence[str], title: str
 ) -> np.ndarray:

@@ -1,18 +1,13 @@
 """What the tests of the training engine share."""
 
 import pytest
-import torch
 
 from tests.training.small_run import make_loader, make_rows
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny arrays: a second thread would only wait for the first."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _on_one_thread(one_thread):
+    """Train all tests of this folder on one thread."""
 
 
 @pytest.fixture(scope="module")

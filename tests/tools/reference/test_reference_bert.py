@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -24,12 +23,7 @@ from tools.reference.bert import FineTuning
 QUICK = {"bert": FineTuning(1, 3e-4, 16), "bert-random": FineTuning(1, 1e-3, 16)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

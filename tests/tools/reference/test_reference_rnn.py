@@ -4,7 +4,6 @@ import re
 
 import pandas as pd
 import pytest
-import torch
 
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import stored_predictions
@@ -13,13 +12,7 @@ from agnews_utils.runtime import recorded
 from tools.reference import rnn as reference
 from tools.reference import store
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
