@@ -9,7 +9,7 @@ second it says which description belongs to which title among those of its batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 from transformers import BertConfig, BertForPreTraining, PreTrainedTokenizerFast
 
-from agnews_utils.bert.masking import asked_positions, corrupt, word_starts
+from agnews_utils.bert.masking import MASKED_SHARE, asked_positions, corrupt, word_starts
 from agnews_utils.training.inference import Batch
 from agnews_utils.vocabulary.batching import pad_batch
 
@@ -41,8 +42,12 @@ class Recipe:
         Texts of a step of masking, and pairs of a step of matching.
     match_share : float
         Share of the steps that match titles and descriptions; 0 for BERT's masking alone.
+    mask_share : float
+        Share of the pieces that are asked for, or of the words.
     whole_words : bool
         Hide all pieces of a word together.
+    dropout : float
+        In pre-training: 0 for few passes over the texts, 0.1 for many.
     counted : bool
         Begin with embeddings made of counted neighbors (`counted_embeddings`), not of chance.
     learning_rate, warmup : float
@@ -61,7 +66,9 @@ class Recipe:
     batch_size: int = 64
     pairs: int = 128
     match_share: float = 0.5
+    mask_share: float = MASKED_SHARE
     whole_words: bool = False
+    dropout: float = 0.0
     counted: bool = True
     learning_rate: float = 1.5e-3
     warmup: float = 0.06
@@ -69,7 +76,7 @@ class Recipe:
     seed: int = 42
 
     def config(self, vocab_size: int) -> BertConfig:
-        """Return the configuration of the network; without dropout, since time is short."""
+        """Return the configuration of the network."""
         return BertConfig(
             vocab_size=vocab_size,
             hidden_size=self.hidden,
@@ -77,8 +84,8 @@ class Recipe:
             num_attention_heads=self.heads,
             intermediate_size=4 * self.hidden,
             max_position_embeddings=max(128, self.max_length),
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
+            hidden_dropout_prob=self.dropout,
+            attention_probs_dropout_prob=self.dropout,
             # BERT's 0.02 is meant for 768 units; narrow layers need more to pass a signal on.
             initializer_range=0.02 * (768 / self.hidden) ** 0.5,
             pad_token_id=0,
@@ -195,6 +202,8 @@ class PretrainingBatches:
     spent : callable, optional
         Takes the number of steps done, returns the share of the budget that is spent; a round ends
         early at 1.
+    workers : int
+        Processes that prepare batches ahead, for a GPU; the batches are the same.
     """
 
     def __init__(
@@ -203,8 +212,10 @@ class PretrainingBatches:
         recipe: Recipe,
         pieces: Sequence[str],
         spent: Callable[[int], float] | None = None,
+        workers: int = 0,
     ) -> None:
         self.rows, self.recipe, self.pieces, self.spent = rows, recipe, pieces, spent
+        self.workers = workers
         self.special = [i for i, piece in enumerate(pieces) if _is_special(piece)]
         self.mask_id = list(pieces).index("[MASK]")
         self.paired = np.array(
@@ -223,10 +234,16 @@ class PretrainingBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         first = self.round * self.recipe.round_steps
-        for step in range(first, first + self.recipe.round_steps):
+        steps = range(first, first + self.recipe.round_steps)
+        made: Iterable[Batch] = map(self.batch, steps)
+        if self.workers:
+            made = DataLoader(
+                _Steps(self), batch_size=None, sampler=steps, num_workers=self.workers
+            )
+        for step, batch in zip(steps, made, strict=True):
             if step > first and self.spent is not None and self.spent(step) >= 1:
                 return
-            yield self.batch(step)
+            yield batch
 
     def plan(self, step: int) -> tuple[int, np.ndarray]:
         """Return the task of a step of the run, and its row numbers."""
@@ -285,7 +302,25 @@ class PretrainingBatches:
     def _corrupt(self, ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         starts = word_starts(ids, self.pieces) if self.recipe.whole_words else None
         size = len(self.pieces)
-        return corrupt(ids, size, self.mask_id, self.special, starts=starts, generator=generator)
+        return corrupt(
+            ids,
+            size,
+            self.mask_id,
+            self.special,
+            share=self.recipe.mask_share,
+            starts=starts,
+            generator=generator,
+        )
+
+
+class _Steps(Dataset):
+    """The batches of a run by the number of their step, for the workers of a `DataLoader`."""
+
+    def __init__(self, batches: PretrainingBatches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.batches.batch(step)
 
 
 def _is_special(piece: str) -> bool:

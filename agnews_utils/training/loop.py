@@ -50,7 +50,7 @@ from agnews_utils.training.inference import (
     to_device,
 )
 from agnews_utils.training.optimizers import Schedule, build_optimizer, schedule_factor
-from agnews_utils.training.settings import Callback, FitSettings
+from agnews_utils.training.settings import Callback, FitSettings, Loss
 
 
 def fit(
@@ -67,6 +67,7 @@ def fit(
     clip: float | None = 1.0,
     accumulate: int = 1,
     label_smoothing: float = 0.0,
+    loss: Loss | None = None,
     patience: int | None = None,
     keep_best: bool = True,
     seed: int = 42,
@@ -107,6 +108,9 @@ def fit(
         Batches per update: `accumulate=4` computes what batches four times as large would.
     label_smoothing : float
         Share of the target spread over all classes, in training only.
+    loss : callable, optional
+        Another loss than cross-entropy, in training only: takes logits and batch (which may carry
+        more than labels, such as a teacher's answers), returns the mean over the batch.
     patience : int, optional
         Stop after so many epochs without a better validation accuracy (ties: lower loss).
     keep_best : bool
@@ -149,6 +153,7 @@ def fit(
         clip=clip,
         accumulate=accumulate,
         label_smoothing=label_smoothing,
+        loss=loss,
         patience=patience,
         keep_best=keep_best,
         seed=seed,
@@ -325,7 +330,10 @@ class TrainingLoop:
         if not targets:  # take part in the exchange of gradients, with nothing
             self.accelerator.backward(logits.sum() * 0.0)
             return torch.zeros(2, device=self.device)
-        loss = mean_loss(logits, moved["labels"], self.settings.label_smoothing)
+        if self.settings.loss:
+            loss = self.settings.loss(logits, moved)
+        else:
+            loss = mean_loss(logits, moved["labels"], self.settings.label_smoothing)
         # The processes' gradients will be averaged: weigh by the share of the step's labels.
         self.accelerator.backward(loss * (targets * processes / all_targets))
         correct = count_correct(logits.detach(), moved["labels"])

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from agnews_utils.training.history import History
 from agnews_utils.training.optimizers import Schedule, schedule_factor
 
 Callback = Callable[[History, nn.Module], bool | None]
 """Called after a step or an epoch; training stops if it returns True."""
+
+Loss = Callable[[Tensor, Mapping[str, Any]], Tensor]
+"""Takes logits and batch; returns the mean over the labels that count, in nats."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class FitSettings:
     clip: float | None
     accumulate: int
     label_smoothing: float
+    loss: Loss | None
     patience: int | None
     keep_best: bool
     seed: int
@@ -64,6 +68,8 @@ class FitSettings:
                 raise ValueError(f"{name}={value}: expected a positive number")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing}: expected 0 or more, below 1")
+        if self.loss is not None and self.label_smoothing:
+            raise ValueError("label_smoothing belongs to the usual loss: put it into yours.")
         if self.resume and self.checkpoint_folder is None:
             raise ValueError("resume=True needs checkpoint_folder: the folder of the earlier run.")
         schedule_factor(0, 1, self.schedule, self.warmup)
@@ -95,6 +101,7 @@ class FitSettings:
             for name, value in vars(self).items()
             if name not in without_effect and not name.startswith("on_")
         }
-        if callable(self.schedule):
-            shaping["schedule"] = getattr(self.schedule, "__qualname__", "a function")
+        for name in ("schedule", "loss"):
+            if callable(function := shaping[name]):
+                shaping[name] = getattr(function, "__qualname__", "a function")
         return shaping

@@ -49,6 +49,7 @@ from agnews_utils.training.loop import fit
 from tools.pretraining.budget import Budget, StepBudget, TimeBudget
 from tools.pretraining.counted_embeddings import counted_embeddings
 from tools.pretraining.export import export_encoder
+from tools.pretraining.few_rows import FewRowsScore
 from tools.pretraining.texts import Prepared, prepare
 
 _MANY_ROUNDS = 1_000_000  # the budget ends the run, not their number
@@ -76,6 +77,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="with --resume: write the encoder of the newest checkpoint, without training",
     )
     add("--precision", choices=["auto", "no", "bf16", "fp16"], default="auto")
+    add("--workers", type=int, default=0, help="processes that prepare batches, for a GPU")
     add("--progress", action=argparse.BooleanOptionalAction, help="show a bar")
     for field in fields(Recipe):
         flag = "--" + field.name.replace("_", "-")
@@ -152,12 +154,19 @@ class Log:
     """Measures after each round, on the validation rows, and writes `log.json`."""
 
     def __init__(
-        self, path: Path, done: int, pairs: list[Batch], batches: PretrainingBatches, budget: Budget
+        self,
+        path: Path,
+        done: int,
+        pairs: list[Batch],
+        batches: PretrainingBatches,
+        budget: Budget,
+        score: Callable[[PretrainingModel], float],
     ) -> None:
         self.path, self.pairs, self.batches, self.budget = path, pairs, batches, budget
+        self.score = score
         self.rounds = _logged_rounds(path, done)
 
-    def __call__(self, history: History, model: torch.nn.Module) -> bool:
+    def __call__(self, history: History, model: PretrainingModel) -> bool:
         """Add a round; tell `fit` to stop when the budget is spent."""
         before = self.rounds[-1] if self.rounds else {"step": 0, "tokens": 0}
         done = history.steps["step"][-1]
@@ -179,6 +188,7 @@ class Log:
                 "valid_masking_accuracy": history.epochs["valid_accuracy"][-1],
                 "valid_matching_loss": matching.get("loss"),
                 "valid_matching_accuracy": matching.get("accuracy"),
+                "few_rows_accuracy": self.score(model),
             }
         )
         write_text(self.path, json.dumps({"rounds": self.rounds}, indent=1) + "\n")
@@ -231,7 +241,8 @@ def pretrain(options: argparse.Namespace, clock: Clock = time.perf_counter) -> P
         model.load_state_dict(checkpoint.weights)
         rounds = _logged_rounds(output / "log.json", _steps_done(checkpoint))
     else:
-        rounds = _train(model, prepared, recipe, precision, checkpoint, options, clock)
+        score = FewRowsScore(news, prepared.tokenizer, recipe.max_length)
+        rounds = _train(model, prepared, recipe, precision, checkpoint, score, options, clock)
     facts = {
         "recipe": asdict(recipe),
         "data": prepared.facts,
@@ -254,6 +265,7 @@ def _train(
     recipe: Recipe,
     precision: str,
     checkpoint: Checkpoint | None,
+    score: FewRowsScore,
     options: argparse.Namespace,
     clock: Clock,
 ) -> list[dict[str, Any]]:
@@ -268,8 +280,10 @@ def _train(
         budget = TimeBudget(options.minutes, recipe.warmup, used, clock)
     else:
         budget = StepBudget(options.steps, recipe.warmup)
-    batches = PretrainingBatches(prepared.train, recipe, pieces, budget.spent)
-    log = Log(output / "log.json", done, pairs, batches, budget)
+    batches = PretrainingBatches(
+        prepared.train, recipe, pieces, budget.spent, workers=options.workers
+    )
+    log = Log(output / "log.json", done, pairs, batches, budget, score)
     fit(
         model,
         batches,

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from agnews_utils.bert.pretraining import EncodedRows, encode_rows
 from agnews_utils.bert.wordpiece import train_tokenizer, wrap_tokenizer
-from agnews_utils.cleaning.pipeline import clean_frame
+from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import News, read_news_csv
 from agnews_utils.files import file_hash, written_whole
@@ -99,7 +99,7 @@ def prepare(news: News, folder: Path, *, vocab_size: int, max_length: int, seed:
 
 def _prepare(news: News, source: dict[str, Any]) -> Prepared:
     rows, origins = read_texts(news)
-    hashes, test = text_hashes(rows["text"]), text_hashes(clean_frame(news.test)["text"])
+    hashes, test = text_hashes(rows["text"]), text_hashes(repair_frame(news.test)["text"])
     kept = (~np.isin(hashes, test)) & (rows["text"].str.len() > 0).to_numpy()
     rows = rows[kept].reset_index(drop=True)
     order = np.random.default_rng(source["seed"]).permutation(len(rows))
@@ -127,7 +127,7 @@ def read_texts(news: News) -> tuple[pd.DataFrame, str]:
     frames = {"train.csv": news.train}
     if (news.folder / EXTRA_FILE).is_file():
         frames[EXTRA_FILE] = read_news_csv(news.folder / EXTRA_FILE)
-    cleaned = [clean_frame(frame)[["title", "description", "text"]] for frame in frames.values()]
+    cleaned = [repair_frame(frame)[["title", "description", "text"]] for frame in frames.values()]
     origins = " and ".join(f"{len(frame):,} rows of {name}" for name, frame in frames.items())
     return pd.concat(cleaned, ignore_index=True), origins
 

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,8 +23,8 @@ from agnews_utils.evaluation.predictions import Predictions, store_predictions
 from agnews_utils.runtime import record
 from agnews_utils.training.history import History
 from agnews_utils.training.inference import predict
-from tools.builder.chapters import ROOT
 
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
 CHECKPOINTS = ROOT / "build" / "reference"
 VALID_FRACTION = 0.05

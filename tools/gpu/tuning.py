@@ -1,0 +1,459 @@
+"""Jobs that fine-tune: on all rows, on folds, as students of other networks, on few rows."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from agnews_utils.bert.batches import (
+    HiddenPieces,
+    TaughtBatches,
+    agreement_loss,
+    distillation_loss,
+)
+from agnews_utils.bert.encoder import load_encoder, save_encoder
+from agnews_utils.bert.fine_tuning import layerwise_parameter_groups, self_train
+from agnews_utils.bert.pooling import MeanPooledClassifier, contrastive_tuning, mean_pool
+from agnews_utils.files import write_text, written_whole
+from agnews_utils.runtime import pick_device, seed_everything
+from agnews_utils.training.inference import device_of, evaluation_mode, predict
+from agnews_utils.training.loop import fit
+from agnews_utils.training.optimizers import AdamW
+from agnews_utils.vocabulary.batching import make_loader, pad_batch
+from tools.gpu.rows import Rows, read_rows
+from tools.pretraining.pretrain import faster_precision
+
+RESULT, PROBABILITIES = "result.json", "probabilities.safetensors"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is fine-tuned."""
+
+    epochs: int = 5
+    learning_rate: float = 1.2e-4
+    batch_size: int = 64
+    decay: float = 1.0
+    hidden: float = 0.1
+    """Share of the pieces that show [MASK]."""
+    smoothing: float = 0.1
+    dropout: float = 0.1
+    pooling: str = "mean"
+    agreement: float = 0.0
+    """Weight of R-Drop's divergence; each text then counts twice a batch."""
+    hard_share: float = 0.3
+    """For students: weight of the true labels."""
+    temperature: float = 1.0
+
+
+def encoder_folder(work: Path, encoder: str) -> Path:
+    """Return where an encoder lies: one made here, or a folder beside the data."""
+    made = work / f"pretrain-{encoder}" / "encoder"
+    return made if made.is_dir() else work / "encoders" / encoder
+
+
+def rows_of(work: Path, data: str, encoder: str) -> dict[str, Rows]:
+    """Return the rows of a data set in the ids of an encoder; those made here share a tokenizer."""
+    name = encoder if (work / "rows" / f"{data}.{encoder}.safetensors").is_file() else "mini"
+    return read_rows(work / "rows" / f"{data}.{name}.safetensors")
+
+
+def make_network(folder: Path, recipe: Recipe, seed: int, random: bool = False) -> Any:
+    """Return an encoder with a new head, and its tokenizer."""
+    seed_everything(seed)
+    model, tokenizer = load_encoder(folder)
+    if random:
+        seed_everything(seed)
+        model = type(model)(model.config)
+    network: Any = MeanPooledClassifier.of(model) if recipe.pooling == "mean" else model
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = recipe.dropout
+    return network, tokenizer
+
+
+def train(
+    network: Any,
+    tokenizer: Any,
+    rows: Rows,
+    valid: Rows | None,
+    recipe: Recipe,
+    seed: int,
+    teacher: np.ndarray | None = None,
+) -> Any:
+    """Fine-tune with one recipe; return the history."""
+    pad = tokenizer.pad_token_id
+    batches: Any = make_loader(rows.ids, rows.labels, recipe.batch_size, seed=seed, pad_index=pad)
+    loss = None
+    if teacher is not None:
+        batches = TaughtBatches(batches, teacher)
+        loss = distillation_loss(recipe.temperature, recipe.hard_share)
+    copies = 1
+    if recipe.agreement:
+        copies, loss = 2, agreement_loss(recipe.agreement, recipe.smoothing)
+    if recipe.hidden or copies > 1:
+        special = tokenizer.all_special_ids
+        size = network.config.vocab_size
+        batches = HiddenPieces(
+            batches, recipe.hidden, tokenizer.mask_token_id, special, size, copies
+        )
+    optimizer: Any = "adamw"
+    if recipe.decay < 1:
+        optimizer = AdamW(layerwise_parameter_groups(network, recipe.learning_rate, recipe.decay))
+    return fit(
+        network,
+        batches,
+        None if valid is None else evaluation_loader(valid, pad),
+        epochs=recipe.epochs,
+        learning_rate=recipe.learning_rate,
+        optimizer=optimizer,
+        schedule="linear",
+        warmup=0.1,
+        label_smoothing=0.0 if loss else recipe.smoothing,
+        loss=loss,
+        seed=seed,
+        mixed_precision=faster_precision(),
+    )
+
+
+def evaluation_loader(rows: Rows, pad: int) -> Any:
+    """Return large batches in the order of their lengths; `predict` restores that of the rows."""
+    return make_loader(rows.ids, rows.labels, 512, shuffle=False, pad_index=pad)
+
+
+def accuracy(network: Any, rows: Rows, pad: int) -> float:
+    """Return the share of rows that a network gets right."""
+    return float((predict(network, evaluation_loader(rows, pad)).argmax(1) == rows.labels).mean())
+
+
+# -------------------------------------------------------------------------------------- whole runs
+
+
+def tune(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Fine-tune on all rows, or all but one fold; keep probabilities, and weights if wanted.
+
+    `settings`: data, encoder, recipe, seed; optional: fold and folds, teachers (jobs whose
+    probabilities are averaged), save (keep the weights), among (patterns of jobs: the recipe is
+    that of the best of them on validation rows), random (no pre-training).
+    """
+    started = time.perf_counter()
+    parts = rows_of(work, settings["data"], settings["encoder"])
+    recipe = chosen_recipe(work, settings)
+    fit_rows, teacher = parts["fit"], None
+    used = np.arange(len(fit_rows))
+    if "fold" in settings:
+        used = np.flatnonzero(fold_numbers(len(fit_rows), settings["folds"]) != settings["fold"])
+        fit_rows = fit_rows.some(used)
+    if teachers := settings.get("teachers"):
+        teacher = average_teacher(work, teachers, parts)
+        fit_rows = Rows(
+            fit_rows.ids + parts["extra"].ids,
+            np.concatenate([fit_rows.labels, teacher[len(fit_rows) :].argmax(1)]),
+        )
+    folder = encoder_folder(work, settings["encoder"])
+    network, tokenizer = make_network(
+        folder, recipe, settings["seed"], random=settings.get("random", False)
+    )
+    history = train(network, tokenizer, fit_rows, parts["valid"], recipe, settings["seed"], teacher)
+    wanted = ["valid", "test"] + (["fit", "extra"] if "fold" in settings else [])
+    pad = tokenizer.pad_token_id
+    found = {
+        part: predict(network, evaluation_loader(parts[part], pad))
+        for part in wanted
+        if part in parts
+    }
+    with written_whole(work / name / PROBABILITIES) as partial:
+        kinds = {"fit": np.float16, "extra": np.float16}
+        save_file({p: v.astype(kinds.get(p, np.float32)) for p, v in found.items()}, partial)
+    if settings.get("save"):
+        save_encoder(network.cpu(), tokenizer, work / name / "model", half=True)
+    epochs = history.epochs
+    names = ("epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "seconds")
+    best = history.best
+    return {
+        "recipe": asdict(recipe),
+        "parameters": sum(value.numel() for value in network.parameters()),
+        "rows": len(used),
+        "best_epoch": history.best_epoch,
+        "valid_accuracy": best["valid_accuracy"],
+        "valid_loss": best["valid_loss"],
+        "test_accuracy": float((found["test"].argmax(1) == parts["test"].labels).mean()),
+        "curve": [{key: epochs[key][i] for key in names} for i in range(len(epochs["epoch"]))],
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def fold_numbers(rows: int, folds: int) -> np.ndarray:
+    """Return the fold of each row to learn from; the same for every model."""
+    return np.random.default_rng(0).permutation(rows) % folds
+
+
+def chosen_recipe(work: Path, settings: dict[str, Any]) -> Recipe:
+    """Return the recipe asked for, or the best of the jobs named, changed as asked for."""
+    recipe = Recipe(**settings.get("recipe", {}))
+    if patterns := settings.get("among"):
+        found = finished(work, patterns)
+        best = max(found.values(), key=lambda one: (one["valid_accuracy"], -one["valid_loss"]))
+        recipe = replace(Recipe(**best["recipe"]), **settings.get("recipe", {}))
+    return recipe
+
+
+def finished(work: Path, patterns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the results of the finished jobs whose names match one of the patterns."""
+    paths = {path for pattern in patterns for path in work.glob(f"{pattern}/{RESULT}")}
+    return {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(paths)
+    }
+
+
+def average_teacher(work: Path, groups: list[str], parts: dict[str, Rows]) -> np.ndarray:
+    """Average models' probabilities on the rows to learn from, then on those without labels.
+
+    Each group is the beginning of its folds' names. A row gets the answer of the network that has
+    not learned from it; a row without a label that of all folds.
+    """
+    total = []
+    for group in groups:
+        folders = sorted(work.glob(f"{group}-[0-9]"))
+        folds = fold_numbers(len(parts["fit"]), len(folders))
+        answers = [load_file(folder / PROBABILITIES) for folder in folders]
+        own = np.zeros(answers[0]["fit"].shape, dtype=np.float32)
+        for number, answer in enumerate(answers):
+            own[folds == number] = answer["fit"][folds == number]
+        extra = np.mean([answer["extra"] for answer in answers], axis=0, dtype=np.float32)
+        total.append(np.concatenate([own, extra]))
+    return np.mean(total, axis=0)
+
+
+# ---------------------------------------------------------------------------------------- few rows
+
+
+def draw_rows(rows: Rows, per_class: int, draw: int) -> np.ndarray:
+    """Draw the same number of rows of each class; the same number always draws the same."""
+    rng = np.random.default_rng([per_class, draw])
+    return np.concatenate(
+        [
+            rng.permutation(np.flatnonzero(rows.labels == one))[:per_class]
+            for one in np.unique(rows.labels)
+        ]
+    )
+
+
+def states_of(network: Any, rows: Rows, pad: int, pooling: str = "mean") -> np.ndarray:
+    """Return one vector of length 1 for each row."""
+    body, parts = network.base_model, []
+    order = np.argsort([len(ids) for ids in rows.ids], kind="stable")
+    device = device_of(body)
+    with evaluation_mode(body), torch.autocast(device.type, torch.bfloat16):
+        for start in range(0, len(order), 512):
+            chosen = order[start : start + 512]
+            ids, mask, _ = pad_batch([rows.ids[row] for row in chosen], pad)
+            found = body(input_ids=ids.to(device), attention_mask=mask.to(device))
+            pooled = mean_pool(found[0], mask.to(device)) if pooling == "mean" else found[1]
+            parts.append(nn.functional.normalize(pooled.float(), dim=-1).cpu())
+    return torch.cat(parts)[torch.from_numpy(order.argsort())].numpy()
+
+
+def linear_head(states: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+    """Return the linear classifier of frozen states; the states have length 1."""
+    return LogisticRegression(C=10.0, max_iter=2_000, tol=1e-3).fit(states, labels)
+
+
+CONTRASTIVE = [
+    {"steps": steps, "learning_rate": rate, "temperature": temperature}
+    for steps in (150, 60)
+    for rate in (3e-5, 1e-4)
+    for temperature in (0.1, 0.3)
+]
+FEW = {
+    "minilm": [
+        Recipe(20, 1e-4, 8, hidden=0.0, smoothing=0.0),
+        Recipe(20, 3e-4, 8, hidden=0.1, smoothing=0.1),
+        Recipe(40, 1e-4, 8, hidden=0.1, smoothing=0.1),
+    ],
+    "mini": [
+        Recipe(20, 5e-4, 8, hidden=0.0, smoothing=0.0),
+        Recipe(20, 1e-3, 8, decay=0.5, hidden=0.1, smoothing=0.1),
+        Recipe(40, 5e-4, 8, decay=0.7, hidden=0.1, smoothing=0.1),
+    ],
+}
+SEARCH_DRAWS, SEARCH_ROWS, UNLABELED = (101, 102, 103), 2_000, 5_000
+
+
+def few_search(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Choose how to learn from ten rows a class, on validation rows and draws of their own."""
+    encoder = settings["encoder"]
+    parts = rows_of(work, settings["data"], encoder)
+    folder = encoder_folder(work, encoder)
+    valid = parts["valid"].some(np.arange(min(SEARCH_ROWS, len(parts["valid"]))))
+    found: list[dict[str, Any]] = []
+    ways: list[tuple[str, Any]] = [("contrastive", one) for one in CONTRASTIVE]
+    ways += [("fine-tuned", recipe) for recipe in FEW[encoder]]
+    for kind, way in ways[: settings.get("ways", len(ways))]:
+        accuracies = []
+        for draw in SEARCH_DRAWS[: settings.get("draws", 3)]:
+            few = parts["fit"].some(draw_rows(parts["fit"], 10, draw))
+            recipe = way if kind == "fine-tuned" else Recipe()
+            network, tokenizer = make_network(folder, recipe, draw)
+            pad = tokenizer.pad_token_id
+            if kind == "fine-tuned":
+                train(network, tokenizer, few, None, recipe, draw)
+                accuracies.append(accuracy(network, valid, pad))
+                continue
+            tuned = way | {"steps": 3} if "sizes" in settings else way
+            contrastive_tuning(network, few.ids, few.labels, **tuned, pad_index=pad, seed=draw)
+            head = linear_head(states_of(network, few, pad), few.labels)
+            accuracies.append(float(head.score(states_of(network, valid, pad), valid.labels)))
+        settings_of_way = asdict(way) if kind == "fine-tuned" else way
+        found.append({"kind": kind, "settings": settings_of_way, "accuracies": accuracies})
+        print(found[-1], flush=True)
+        write_text(work / name / "partial.json", json.dumps(found))
+    return {"ways": found, "rows": len(valid)}
+
+
+def best_way(work: Path, job: str, kind: str) -> dict[str, Any] | None:
+    """Return the settings with the best mean of a finished search."""
+    path = work / job / RESULT
+    if not path.is_file():
+        return None
+    ways = [
+        one for one in json.loads(path.read_text(encoding="utf-8"))["ways"] if one["kind"] == kind
+    ]
+    return max(ways, key=lambda one: np.mean(one["accuracies"]), default={}).get("settings")
+
+
+DRAWS = {10: 20, 100: 6, 1: 10, 1000: 3, 30: 10, 3: 10, 300: 4, 4000: 2}
+"""Rows a class -> draws, the points that matter most first."""
+
+
+def curve_recipe(few: Recipe, size: int) -> Recipe:
+    """Return how to fine-tune on so many rows a class: as chosen for few, with fewer epochs."""
+    epochs = {1: 40, 3: 30, 30: 15, 100: 10, 300: 7, 1000: 5, 4000: 5}
+    if size == 10:
+        return few
+    if size < 100:
+        return replace(few, epochs=epochs[size])
+    batch = {100: 16, 300: 32, 1000: 32, 4000: 64}[size]
+    return replace(few, epochs=epochs[size], batch_size=batch, decay=1.0)
+
+
+def curves(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Measure accuracy on the test rows against the number of rows, with several draws.
+
+    `settings`: data, encoder, way ("fine-tuned", "random", "frozen" or "contrastive"), search.
+    """
+    encoder, way = settings["encoder"], settings["way"]
+    parts = rows_of(work, settings["data"], encoder)
+    folder = encoder_folder(work, encoder)
+    few = Recipe(**(best_way(work, settings["search"], "fine-tuned") or asdict(FEW[encoder][0])))
+    if way == "random":
+        few = replace(few, learning_rate=1e-3, decay=1.0, epochs=20)
+    tuning = best_way(work, settings["search"], "contrastive") or CONTRASTIVE[0]
+    partial = work / name / "partial.json"
+    points: list[dict[str, Any]] = []
+    if partial.is_file():
+        points = json.loads(partial.read_text(encoding="utf-8"))
+    measured = {point["per_class"] for point in points}
+    unseen = np.random.default_rng(0).permutation(len(parts["fit"]))[:UNLABELED]
+    cache: dict[str, np.ndarray] = {}
+    for size, draws in list(DRAWS.items())[: settings.get("sizes", len(DRAWS))]:
+        if (
+            size in measured
+            or size * 4 > len(parts["fit"])
+            or (way == "contrastive" and size > 1000)
+        ):
+            continue
+        kinds: dict[str, list[float]] = {}
+        for draw in range(1, min(draws, settings.get("draws", draws)) + 1):
+            rows = parts["fit"].some(draw_rows(parts["fit"], size, draw))
+            recipe = curve_recipe(few, size)
+            if way in ("fine-tuned", "random"):
+                network, tokenizer = make_network(folder, recipe, draw, random=way == "random")
+                train(network, tokenizer, rows, None, recipe, draw)
+                score = accuracy(network, parts["test"], tokenizer.pad_token_id)
+                kinds.setdefault(way, []).append(score)
+                continue
+            if way == "contrastive" or not cache:
+                network, tokenizer = make_network(folder, recipe, draw)
+                network.to(pick_device())
+                pad = tokenizer.pad_token_id
+                if way == "contrastive" and size > 1:
+                    contrastive_tuning(
+                        network, rows.ids, rows.labels, **tuning, pad_index=pad, seed=draw
+                    )
+                cache = {"test": states_of(network, parts["test"], pad)}
+                cache["unseen"] = states_of(network, parts["fit"].some(unseen), pad)
+            own = states_of(network, rows, pad)
+            head = linear_head(own, rows.labels)
+            kinds.setdefault(way, []).append(float(head.score(cache["test"], parts["test"].labels)))
+            if size <= 10:
+                taught = self_train(own, rows.labels, cache["unseen"])
+                kinds.setdefault(f"{way}, self-trained", []).append(
+                    float(taught.score(cache["test"], parts["test"].labels))
+                )
+        for kind, accuracies in kinds.items():
+            points.append({"way": kind, "per_class": size, "accuracies": accuracies})
+            print(kind, size, f"{np.mean(accuracies):.4f}", flush=True)
+        write_text(partial, json.dumps(points))
+    return {"points": points, "recipe": asdict(few), "contrastive": tuning}
+
+
+# ------------------------------------------------------------------------------------- News Briefs
+
+BRIEFS = {
+    "minilm": [
+        Recipe(5, 1e-4, 32),
+        Recipe(8, 1e-4, 32),
+        Recipe(8, 2e-4, 32, hidden=0.15),
+        Recipe(8, 1e-4, 32, pooling="cls"),
+    ],
+    "mini": [
+        Recipe(8, 3e-4, 32),
+        Recipe(12, 3e-4, 32, hidden=0.15),
+        Recipe(8, 6e-4, 32),
+        Recipe(8, 3e-4, 32, pooling="cls"),
+    ],
+}
+
+
+def briefs(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Fine-tune on News Briefs with several recipes and three seeds each."""
+    encoder, data = settings["encoder"], settings["data"]
+    parts = rows_of(work, data, encoder)
+    found = []
+    for number, recipe in enumerate(BRIEFS[encoder][: settings.get("recipes", 9)]):
+        for seed in (1, 2, 3)[: settings.get("seeds", 3)]:
+            network, tokenizer = make_network(encoder_folder(work, encoder), recipe, seed)
+            history = train(network, tokenizer, parts["fit"], parts["valid"], recipe, seed)
+            pad = tokenizer.pad_token_id
+            answers = {
+                part: predict(network, evaluation_loader(parts[part], pad))
+                for part in ("valid", "test")
+            }
+            with written_whole(work / name / f"{number}-{seed}.safetensors") as partial:
+                save_file(answers, partial)
+            found.append(
+                {
+                    "recipe": asdict(recipe),
+                    "number": number,
+                    "seed": seed,
+                    "valid_accuracy": history.best["valid_accuracy"],
+                    "valid_loss": history.best["valid_loss"],
+                    "test_accuracy": float(
+                        (answers["test"].argmax(1) == parts["test"].labels).mean()
+                    ),
+                }
+            )
+            print({key: found[-1][key] for key in found[-1] if key != "recipe"}, flush=True)
+            write_text(work / name / "partial.json", json.dumps(found))
+    return {"runs": found}
