@@ -62,8 +62,8 @@ A BERT of 6 layers x 384 by the authors of sentence-transformers: MiniLM-L6-H384
 more than a billion pairs of sentences so that their mean-pooled states are close. License:
 Apache-2.0. Its model card: <https://huggingface.co/{REPOSITORY}>.
 
-`agnews_utils.bert.download` put it here. `config.json`, `tokenizer.json` and `model.safetensors` are
-those of revision {REVISION}, byte for byte;
+`agnews_utils.bert.download` put it here. `config.json`, `tokenizer.json` and `model.safetensors`
+are those of revision {REVISION}, byte for byte;
 `{TOKENIZER_CONFIG}`, `{MANIFEST}` and this page were written by the course.
 """
 
@@ -181,7 +181,7 @@ def _pip_download(place: Path, progress: bool) -> Path:
     # One more try is enough: without a network, pip's five keep everybody waiting.
     environment = {"PIP_RETRIES": "1", **os.environ}
     # pip draws its bar where somebody sees it; a notebook's output is none of pip's.
-    shown = progress and sys.stdout is sys.__stdout__ and sys.stdout.isatty()
+    shown = progress and sys.stdout is sys.__stdout__ and os.isatty(1)
     output = None if shown else subprocess.DEVNULL
     run = subprocess.run(
         command, stdout=output, stderr=subprocess.PIPE, env=environment, text=True, errors="replace"
