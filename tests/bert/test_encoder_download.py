@@ -153,9 +153,7 @@ def index(tmp_path, monkeypatch):
             archive.writestr(f"{name}/cli.py", boom)
             for file, value in content.items():
                 archive.writestr(f"{name}/model/{file}", value)
-            metadata = (
-                "Metadata-Version: 2.1\nName: {}\nVersion: {}\nRequires-Dist: nothing\n"
-            )
+            metadata = "Metadata-Version: 2.1\nName: {}\nVersion: {}\nRequires-Dist: nothing\n"
             archive.writestr(f"{info}/METADATA", metadata.format(name, version))
             tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
             archive.writestr(f"{info}/WHEEL", tag)
