@@ -5,6 +5,7 @@
 #   make check                                                     what an author needs: see CONTRIBUTING.md
 #   make lab                                                       JupyterLab on notebooks/
 #   make data                                                      download AG News (31 MB)
+#   make encoder                                                   download a real BERT (91 MB)
 #   make gpu  [DATA="newsbriefs ag_news"]                          every notebook on a GPU, timed
 #
 # For whoever edits the course: check, notebooks, record, results, sync, refresh, lint, format, bench,
@@ -34,7 +35,7 @@ BIN := $(VENV)/bin
 COURSE := $(BIN)/python -m tools.builder
 DATA_OPTION := $(if $(DATA),--data $(DATA))
 
-.PHONY: run test check lab data gpu notebooks record results sync refresh lint format bench browser-test \
+.PHONY: run test check lab data encoder gpu notebooks record results sync refresh lint format bench browser-test \
     publish lock environment
 .DEFAULT_GOAL := run
 
@@ -48,11 +49,18 @@ $(READY): requirements/$(LANE).txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-run: $(READY)
+# Asked for once in each environment: a network that gives none must not be waited for every time.
+# Without it the course goes on with the encoder that comes with it; `make encoder` tries again.
+ENCODER := $(VENV)/encoder-asked-for
+$(ENCODER): | $(READY)
+	@$(BIN)/python -m agnews_utils.bert.download || true
+	@touch $@
+
+run: $(READY) $(ENCODER)
 	$(COURSE) run $(DATA_OPTION) $(CHAPTER)
 
 # DEVICE=cuda: the notebooks run on the GPU, or, where torch sees none, nothing runs at all.
-test: $(READY)
+test: $(READY) $(ENCODER)
 	$(if $(DEVICE),$(BIN)/python -m tools.builder.device $(DEVICE) --check)
 	$(if $(DEVICE),AGNEWS_DEVICE=$(DEVICE)) $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env \
 	    --nbval-cell-timeout 600 --numprocesses auto --maxprocesses 4 --dist loadscope
@@ -61,11 +69,14 @@ test: $(READY)
 check: lint
 	$(BIN)/python -m pytest checks --numprocesses auto --maxprocesses 4 --dist loadscope
 
-lab: $(READY)
+lab: $(READY) $(ENCODER)
 	$(BIN)/python -m jupyterlab notebooks
 
 data: $(READY)
 	$(BIN)/python -m agnews_utils.data.download
+
+encoder: $(READY)
+	$(BIN)/python -m agnews_utils.bert.download
 
 # nbval on one device, notebook after notebook; the seconds of the whole course go to results/.
 gpu: $(READY)
@@ -104,7 +115,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks $(DATA_OPTION)
 
 # Needs Chromium; opens the chapters in JupyterLab there, and runs all their cells.
-browser-test: $(READY)
+browser-test: $(READY) $(ENCODER)
 	AGNEWS_BROWSER="$(or $(CHAPTER),exploration rnn)" $(BIN)/python -m pytest tests/test_browser.py -v
 
 publish: $(READY)

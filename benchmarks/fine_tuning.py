@@ -20,7 +20,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from agnews_utils import runtime
-from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.encoder import BUNDLED, load_encoder
 from agnews_utils.bert.fine_tuning import MAX_LENGTH, bert_loader
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.loop import fit
@@ -68,16 +68,16 @@ def run(data: str | None = None, rows: int = ROWS, rounds: int = ROUNDS) -> list
     torch.set_num_threads(1)
     news = load_news(data)
     frame = news.train.sample(min(rows, len(news.train)), random_state=0)
-    longest = load_encoder()[0].config.max_position_embeddings
+    longest = load_encoder(BUNDLED, quiet=True)[0].config.max_position_embeddings
 
     def with_fit(seed: int) -> None:
-        model, tokenizer = load_encoder()
+        model, tokenizer = load_encoder(BUNDLED, quiet=True)
         loader = bert_loader(frame["text"], frame["label"], tokenizer, BATCH_SIZE, seed=seed)
         fit(model, loader, learning_rate=RATE, schedule="linear", warmup=0.0, seed=seed)
 
     def with_trainer(length: int) -> Callable[[int], None]:
         def contestant(seed: int) -> None:
-            model, tokenizer = load_encoder()
+            model, tokenizer = load_encoder(BUNDLED, quiet=True)
             train_with_trainer(padded_rows(frame, tokenizer, length), model, seed)
 
         return contestant

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
 from agnews_utils import runtime
-from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.encoder import BUNDLED, load_encoder
 from agnews_utils.bert.fine_tuning import MAX_LENGTH
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.inference import mean_loss
@@ -92,7 +92,7 @@ def run(data: str | None = None) -> list[Target]:
         return [Target(what, None, 40, remark="torch sees no GPU")]
     rate = matrix_rate(device)
     base = BertForSequenceClassification(BertConfig(num_labels=4))
-    networks = {"bundled": load_encoder()[0], "BERT-base, random weights": base}
+    networks = {"bundled": load_encoder(BUNDLED, quiet=True)[0], "BERT-base, random weights": base}
     found = {name: step_rate(model, device) for name, model in networks.items()}
     for name, row in found.items():
         row["share"] = row["operations_per_second"] / rate

@@ -230,7 +230,7 @@ def layer_by_hand(states, layers, heads, mask):
 # %%
 from agnews_utils.bert import bundled_encoder, load_encoder
 
-model, tokenizer = load_encoder()
+model, tokenizer = load_encoder("bundled")
 headlines = ["Oil prices rise again as storms close ports", "Keeper saves two penalties",
              "New chip makes laptops faster", "Leaders meet for peace talks"]
 batch = tokenizer(headlines, padding=True, return_tensors="pt")

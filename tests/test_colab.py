@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 
 from tests.helpers import ROOT
 from tools.builder import generated
+from tools.builder.chapters import read_chapters
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,9 @@ def test_the_wheel_carries_the_corpus_and_no_stray_file(wheel):
         names = archive.namelist()
     assert "agnews_utils/bundled/data/newsbriefs/train.csv" in names
     assert "agnews_utils/bundled/data/newsbriefs/test.csv" in names
+    # A downloaded encoder may lie beside the course's own: it is not ours to hand on.
+    encoders = {name.split("/")[4] for name in names if "/data/pretrained/" in name}
+    assert encoders == {"agnews-bert-mini"}
     assert not [name for name in names if name.startswith(("tests/", "tools/", "notebooks/"))]
 
 
@@ -81,7 +85,7 @@ class Shell:
         self.magics.append((name, line))
 
 
-def run_setup(monkeypatch, repository, in_colab, installed, wish=""):
+def run_setup(monkeypatch, repository, in_colab, installed, wish="", encoder=False):
     """Execute the setup cell's source with stand-ins for what it meets."""
     shell, started = Shell(), []
     runtime = type(sys)("runtime")
@@ -90,15 +94,19 @@ def run_setup(monkeypatch, repository, in_colab, installed, wish=""):
     plots.use_course_style = lambda: started.append("style")
     data = type(sys)("data")
     data.download_ag_news = lambda: started.append("AG News")
+    download = type(sys)("download")
+    download.main = lambda arguments: started.append("encoder") or 1  # a failure harms nothing
     package = type(sys)("agnews_utils")
     package.runtime, package.plots, package.data = runtime, plots, data
     monkeypatch.setitem(sys.modules, "agnews_utils", package)
     monkeypatch.setitem(sys.modules, "agnews_utils.data", data)
+    monkeypatch.setitem(sys.modules, "agnews_utils.bert", type(sys)("bert"))
+    monkeypatch.setitem(sys.modules, "agnews_utils.bert.download", download)
     monkeypatch.setitem(sys.modules, "google", type(sys)("google") if in_colab else None)
     monkeypatch.setitem(sys.modules, "google.colab", type(sys)("google.colab"))
     spec = object() if installed else None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    cell = generated.setup(repository)
+    cell = generated.setup(repository, encoder)
     if wish:
         name = wish.partition(" =")[0]
         cell = re.sub(rf"^{name} = False", wish, cell, flags=re.MULTILINE)
@@ -121,6 +129,22 @@ def test_setup_installs_from_the_repository_on_colab(monkeypatch):
 def test_setup_downloads_ag_news_when_asked_to(monkeypatch):
     _, started = run_setup(monkeypatch, "ada/news", True, True, wish="USE_AG_NEWS = True")
     assert started == ["runtime", "style", "AG News"]
+
+
+@pytest.mark.parametrize(("in_colab", "fetched"), [(True, ["encoder"]), (False, [])])
+def test_setup_fetches_the_encoder_on_colab_where_a_chapter_loads_one(
+    monkeypatch, in_colab, fetched
+):
+    _, started = run_setup(monkeypatch, "ada/news", in_colab, True, encoder=True)
+    assert started == ["runtime", "style", *fetched]
+    _, started = run_setup(monkeypatch, "ada/news", in_colab, True)
+    assert started == ["runtime", "style"]
+
+
+def test_the_chapters_that_load_any_encoder_are_known():
+    runs = {c.contract.run for c in read_chapters() if generated.takes_any_encoder(c)}
+    assert "bert" in runs
+    assert not runs & {"exploration", "rnn", "pretraining"}
 
 
 def test_setup_leaves_an_installed_package_alone(monkeypatch):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,38 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from agnews_utils.data.corpus import CLASS_NAMES
-from agnews_utils.files import course_path, file_hash, shown_path, write_text, written_whole
+from agnews_utils.files import (
+    course_path,
+    file_hash,
+    repository_root,
+    shown_path,
+    write_text,
+    written_whole,
+)
 
 BUNDLED = "agnews-bert-mini"
 """Name of the encoder that comes with the course."""
+MINILM = "all-MiniLM-L6-v2"
+"""Name of the encoder that `agnews_utils.bert.download` fetches."""
 
 CONFIG, WEIGHTS, MANIFEST = "config.json", "model.safetensors", "manifest.json"
+TOKENIZER, TOKENIZER_CONFIG, CARD = "tokenizer.json", "tokenizer_config.json", "README.md"
+#: The published files of MINILM, in the form of a manifest: each has to be exactly this one.
+MINILM_FILES: dict[str, dict[str, Any]] = {
+    CONFIG: {
+        "bytes": 612,
+        "sha256": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    },
+    TOKENIZER: {
+        "bytes": 466_247,
+        "sha256": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    },
+    WEIGHTS: {
+        "bytes": 90_868_376,
+        "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    },
+}
+_MINILM_NAMES = ("minilm", MINILM.lower())
 LOG, HASHES = "pretraining_log.json", "text_hashes.safetensors"
 _REACH_SECONDS = 3.0
 
@@ -58,6 +84,15 @@ def bundled_encoder() -> Path:
             "from the repository, or install the package again."
         )
     return folder
+
+
+def minilm_folder() -> Path:
+    """Folder that MINILM is downloaded to and looked for; it need not exist yet.
+
+    It is in `data/pretrained` of the repository; with an installed package (Colab), in that of the
+    working directory.
+    """
+    return (repository_root() or Path.cwd()) / "data" / "pretrained" / MINILM
 
 
 def read_log(folder: Path) -> dict[str, Any]:
@@ -113,49 +148,72 @@ def save_encoder(
         _save_tokenizer(tokenizer, partial)
         for name, content in (also or {}).items():
             (partial / name).write_bytes(content)
-        files = {
-            path.name: {"bytes": path.stat().st_size, "sha256": file_hash(path)}
-            for path in sorted(partial.iterdir())
-            if path.name != "README.md"  # a model card may be edited
-        }
-        write_text(partial / MANIFEST, json.dumps({"files": files}, indent=1) + "\n")
+        write_manifest(partial, [path.name for path in partial.iterdir()])
     return Path(folder)
+
+
+def write_manifest(folder: Path, names: Iterable[str]) -> None:
+    """Write down size and SHA-256 of files of a folder, for `check_files`."""
+    files = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": file_hash(folder / name)}
+        for name in sorted(names)
+        if name != CARD  # a model card may be edited
+    }
+    write_text(folder / MANIFEST, json.dumps({"files": files}, indent=1) + "\n")
 
 
 def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write a tokenizer; what `save_pretrained` of one version writes, the other cannot read."""
-    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
     longest = tokenizer.model_max_length
+    special = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    text = tokenizer_config(
+        longest if longest < 1e9 else 512,
+        list(tokenizer.model_input_names),
+        {name: str(getattr(tokenizer, name)) for name in special if getattr(tokenizer, name)},
+    )
+    write_text(folder / TOKENIZER_CONFIG, text)
+
+
+def tokenizer_config(longest: int, inputs: list[str], special: dict[str, str]) -> str:
+    """Return the settings that stand beside a tokenizer, for transformers 4 and 5 alike."""
     content = {
         # The general class: each version of transformers has it, and it changes nothing.
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": longest if longest < 1e9 else 512,
-        "model_input_names": list(tokenizer.model_input_names),
+        "model_max_length": longest,
+        "model_input_names": inputs,
         "clean_up_tokenization_spaces": True,
+        **special,
     }
-    for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"):
-        if (token := getattr(tokenizer, name)) is not None:
-            content[name] = str(token)
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    write_text(folder / "tokenizer_config.json", text)
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 # ----------------------------------------------------------------------------------------- loading
 
 
 def load_encoder(
-    name: str | os.PathLike[str] | None = None, classes: int = len(CLASS_NAMES)
+    name: str | os.PathLike[str] | None = None,
+    classes: int = len(CLASS_NAMES),
+    *,
+    quiet: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Load a pre-trained encoder with a head for classification (bert, "Fine-tuning").
+    """Load a pre-trained encoder with a head for classification, and print one line about it.
+
+    Taught in (bert, "Fine-tuning"). all-MiniLM-L6-v2 is never downloaded here:
+    `make encoder`, or `download_encoder()` from `agnews_utils.bert.download`, does that.
 
     Parameters
     ----------
     name : str or path, optional
-        None for the encoder that comes with the course; else a folder that `save_pretrained` or
-        `save_encoder` wrote, or a name on the Hugging Face hub such as "bert-base-uncased".
+        "bundled" for agnews-bert-mini, which comes with the course; "minilm" for all-MiniLM-L6-v2;
+        a folder that `save_pretrained` or `save_encoder` wrote; or a name on the Hugging Face hub
+        such as "bert-base-uncased". Without it the environment variable `AGNEWS_ENCODER` decides;
+        without that, all-MiniLM-L6-v2 if it has been downloaded, else the bundled one.
     classes : int
         Outputs of the head. It is new, with random weights (draw them with a seed of your own),
         unless the folder has a head with as many outputs.
+    quiet : bool
+        Print nothing.
 
     Returns
     -------
@@ -169,39 +227,92 @@ def load_encoder(
     EncoderError
         If files are missing, damaged or do not belong together, or if the hub cannot be reached.
     """
-    own = name is None or str(name) == BUNDLED
-    folder = bundled_encoder() if own else Path(str(name)).expanduser()
-    if folder.is_dir():
-        check_files(folder)
+    variable = os.environ.get("AGNEWS_ENCODER", "").strip()
+    if name is None and variable:
         try:
-            found = _read(str(folder), classes)
-        except Exception as error:  # every kind, since the readers of the files raise many
-            raise EncoderError(
-                f"{shown_path(folder)} cannot be loaded: its files are damaged or do not belong "
-                f"together ({_first_line(error)})."
-            ) from None
-        return _checked(*found, shown_path(folder))
-    place = str(name)
-    if folder.is_absolute() or place.startswith((".", "~")) or place.count("/") > 1:
-        raise EncoderError(f"{shown_path(folder)} does not exist. {_CHOICES}")
-    try:
-        found = _read(place, classes)
-    except Exception:  # not, or not completely, in the cache
-        check_hub(place)
-        try:
-            found = _read(place, classes, download=True)
-        except Exception as error:
-            raise EncoderError(
-                f"{place!r} could not be loaded from the hub ({_first_line(error)}): check the "
-                f"name, or go on without it. {_CHOICES}"
-            ) from None
-    return _checked(*found, place)
+            return load_encoder(variable, classes, quiet=quiet)
+        except EncoderError as error:
+            raise EncoderError(f"AGNEWS_ENCODER={variable}: {error}") from None
+    place = _chosen(name)
+    if isinstance(place, Path):
+        model, tokenizer = _from_folder(place, classes)
+    else:
+        model, tokenizer = _from_hub(place, classes)
+    if not quiet:
+        print(f"Loaded {_description(model, place)}.")
+    return model, tokenizer
 
 
 _CHOICES = (
-    f"load_encoder() without a name takes {BUNDLED}, which comes with the course; else name a "
-    'folder, or a model of the Hugging Face hub such as "bert-base-uncased".'
+    f'load_encoder("{BUNDLED}") takes the one that comes with the course; else name a folder, or '
+    'a model of the Hugging Face hub such as "bert-base-uncased".'
 )
+
+
+def _chosen(name: str | os.PathLike[str] | None) -> Path | str:
+    """Return the folder of an encoder, or else its name on the hub."""
+    minilm = minilm_folder()
+    has_minilm = any((minilm / file).is_file() for file in (MANIFEST, *MINILM_FILES))
+    if name is None:
+        return minilm if has_minilm else bundled_encoder()
+    wanted = os.fspath(name)
+    if wanted in ("bundled", BUNDLED):
+        return bundled_encoder()
+    if has_minilm and wanted.lower() in (*_MINILM_NAMES, f"sentence-transformers/{MINILM}".lower()):
+        return minilm
+    if wanted.lower() in _MINILM_NAMES:
+        raise EncoderError(
+            f"{MINILM} is not there yet: run `make encoder`, or download_encoder() from "
+            f"agnews_utils.bert.download in a notebook. {_CHOICES}"
+        )
+    folder = Path(wanted).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or wanted.startswith((".", "~")) or wanted.count("/") > 1:
+        raise EncoderError(f"{shown_path(folder)} does not exist. {_CHOICES}")
+    return wanted
+
+
+def _from_folder(folder: Path, classes: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    check_files(folder)
+    try:
+        found = _read(str(folder), classes)
+    except Exception as error:  # every kind, since the readers of the files raise many
+        raise EncoderError(
+            f"{shown_path(folder)} cannot be loaded: its files are damaged or do not belong "
+            f"together ({_first_line(error)})."
+        ) from None
+    return _checked(*found, shown_path(folder))
+
+
+def _from_hub(name: str, classes: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    try:
+        found = _read(name, classes)
+    except Exception:  # not, or not completely, in the cache
+        check_hub(name)
+        try:
+            found = _read(name, classes, download=True)
+        except Exception as error:
+            raise EncoderError(
+                f"{name!r} could not be loaded from the hub ({_first_line(error)}): check the "
+                f"name, or go on without it. {_CHOICES}"
+            ) from None
+    return _checked(*found, name)
+
+
+def _description(model: PreTrainedModel, place: Path | str) -> str:
+    """Say which encoder it is, its size without the head, and where it comes from."""
+    config = model.config
+    millions = sum(value.numel() for value in model.base_model.parameters()) / 1e6
+    size = (
+        f"({config.num_hidden_layers} layers x {config.hidden_size}, "
+        f"{millions:.1f} million parameters)"
+    )
+    if isinstance(place, str):
+        return f"{place} {size}, from the Hugging Face hub"
+    bundled = place.resolve() == course_path(f"data/pretrained/{BUNDLED}").resolve()
+    origin = "bundled with the course" if bundled else f"from {shown_path(place)}"
+    return f"{place.resolve().name} {size}, {origin}"
 
 
 def _read(
@@ -255,14 +366,18 @@ def check_files(folder: Path) -> None:
         If a file is missing, damaged or exchanged, or weights are there as a pickle only.
     """
     advice = "Copy or save the encoder once more."
+    published: dict[str, dict[str, Any]] = {}
     if folder.name == BUNDLED:
         advice = "Restore the folder from the repository, or install the package again."
+    elif folder.resolve() == minilm_folder().resolve():
+        published = MINILM_FILES
+        advice = "`make encoder` fetches it again; AGNEWS_ENCODER=bundled goes on without it."
     if not (folder / CONFIG).is_file():
         raise EncoderError(
             f"{shown_path(folder)} has no {CONFIG}: name a folder that save_pretrained or "
-            "save_encoder wrote."
+            f"save_encoder wrote. {advice if published else ''}".rstrip()
         )
-    for name, listed in _manifest(folder, advice).items():
+    for name, listed in {**_manifest(folder, advice), **published}.items():
         path = folder / name
         if not path.is_file():
             raise EncoderError(f"{shown_path(folder)} lacks {name}. {advice}")
@@ -274,8 +389,8 @@ def check_files(folder: Path) -> None:
             )
         if file_hash(path) != listed["sha256"]:
             raise EncoderError(
-                f"{shown_path(path)} was changed or exchanged: its SHA-256 is not that in "
-                f"{MANIFEST}. {advice}"
+                f"{shown_path(path)} was changed or exchanged: its SHA-256 is not "
+                f"{'the published one' if published else f'that in {MANIFEST}'}. {advice}"
             )
     if not list(folder.glob("model*.safetensors")):
         raise EncoderError(
@@ -283,7 +398,7 @@ def check_files(folder: Path) -> None:
             "not read, since a pickle can run code: save them with save_pretrained once more."
         )
     # Without any of them transformers 5 makes a tokenizer up that knows no word.
-    if not [*folder.glob("tokenizer.json"), *folder.glob("vocab.*"), *folder.glob("*.model")]:
+    if not [*folder.glob(TOKENIZER), *folder.glob("vocab.*"), *folder.glob("*.model")]:
         raise EncoderError(
             f"{shown_path(folder)} has no tokenizer.json: save network and tokenizer together, "
             "with save_encoder."
@@ -322,16 +437,21 @@ def check_hub(name: str) -> None:
     EncoderError
         If it cannot, or must not.
     """
+    if trouble := hub_trouble():
+        raise EncoderError(
+            f"{name!r} is neither a folder nor on this computer yet, and {trouble}. {_CHOICES}"
+        )
+
+
+def hub_trouble() -> str | None:
+    """Say why nothing can be had from the hub; None if it answers."""
+    if hub.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE forbids downloads"
     try:
-        if not hub.HF_HUB_OFFLINE:
-            requests.head(hub.ENDPOINT, timeout=_REACH_SECONDS)
-            return
-        reason = "HF_HUB_OFFLINE forbids downloads"
+        requests.head(hub.ENDPOINT, timeout=_REACH_SECONDS)
     except requests.RequestException:
-        reason = f"{hub.ENDPOINT} cannot be reached"
-    raise EncoderError(
-        f"{name!r} is neither a folder nor on this computer yet, and {reason}. {_CHOICES}"
-    )
+        return f"{hub.ENDPOINT} cannot be reached"
+    return None
 
 
 def _first_line(error: Exception) -> str:

@@ -110,6 +110,34 @@ def _fetch(
     target: Path, md5: str, addresses: Sequence[str], timeout: tuple[float, float], progress: bool
 ) -> None:
     """Get one file from the first address that has it."""
+    reasons = []
+    for address in addresses:
+        try:
+            with written_whole(target) as partial:
+                fetch(address + target.name, partial, md5, "md5", timeout, progress)
+            return
+        except DownloadError as error:
+            reasons.append(str(error))
+        except OSError as error:
+            raise DownloadError(f"Cannot write {shown_path(target)}: {error}. {_ADVICE}") from error
+    raise DownloadError(f"Could not download {target.name}: {'; '.join(reasons)}. {_ADVICE}")
+
+
+def fetch(
+    url: str,
+    path: Path,
+    digest: str,
+    algorithm: str = "sha256",
+    timeout: tuple[float, float] = TIMEOUT,
+    progress: bool = True,
+) -> None:
+    """Get one file from one address, and verify it.
+
+    Raises
+    ------
+    DownloadError
+        If it did not come, or is another file; the message is the address and, in brackets, why.
+    """
     # Here, since reading data needs neither of them nor the time that they take.
     import pooch
     from requests import RequestException
@@ -117,27 +145,21 @@ def _fetch(
     # Without compression, so that the length that a server announces is that of the file.
     headers = {"Accept-Encoding": "identity"}
     get = pooch.HTTPDownloader(progress, chunk_size=1 << 16, timeout=timeout, headers=headers)
-    reasons = []
-    for address in addresses:
-        url = address + target.name
-        try:
-            with written_whole(target) as partial:
-                get(url, partial, None)
-                _verify(partial, md5)
-            return
-        except (RequestException, DownloadError) as error:
-            reasons.append(f"{url} ({_in_short(error)})")
-        except OSError as error:
-            raise DownloadError(f"Cannot write {shown_path(target)}: {error}. {_ADVICE}") from error
-    raise DownloadError(f"Could not download {target.name}: {'; '.join(reasons)}. {_ADVICE}")
+    try:
+        get(url, path, None)
+        verify(path, digest, algorithm)
+    except (RequestException, DownloadError) as error:
+        raise DownloadError(f"{url} ({_in_short(error)})") from error
 
 
-def _verify(path: Path, md5: str) -> None:
-    found = file_hash(path, "md5")
-    if found != md5:
+def verify(path: Path, digest: str, algorithm: str = "sha256") -> None:
+    """Raise DownloadError unless a file has the hash that it should have."""
+    found = file_hash(path, algorithm)
+    if found != digest:
         with path.open("rb") as file:
             page = file.read(100).lstrip().startswith(b"<")
-        what = "a web page instead of the file" if page else f"MD5 {found} instead of {md5}"
+        name = {"md5": "MD5", "sha256": "SHA-256"}[algorithm]
+        what = "a web page instead of the file" if page else f"{name} {found} instead of {digest}"
         raise DownloadError(f"wrong content: {what}")
 
 

@@ -41,7 +41,7 @@ from agnews_utils.bert.attention import (
     sinusoidal_positions,
     split_heads,
 )
-from agnews_utils.bert.encoder import EncoderError, load_encoder, save_encoder
+from agnews_utils.bert.encoder import BUNDLED, EncoderError, load_encoder, save_encoder
 from agnews_utils.bert.fine_tuning import (
     attention_maps,
     bert_loader,
@@ -697,10 +697,17 @@ def test_a_hub_that_does_not_answer_is_given_up(monkeypatch, downloads):
     assert downloads == []
 
 
-def test_loading_says_nothing(saved, capfd):
+def test_loading_says_one_line_or_nothing(saved, tiny, capfd):
     load_encoder(saved)
     captured = capfd.readouterr()
-    assert (captured.out, captured.err) == ("", "")
+    millions = sum(value.numel() for value in tiny.bert.parameters()) / 1e6
+    place = "/".join(saved.parts[-2:])
+    assert captured.out == (
+        f"Loaded encoder (2 layers x 16, {millions:.1f} million parameters), from {place}.\n"
+    )
+    assert captured.err == ""
+    load_encoder(saved, quiet=True)
+    assert capfd.readouterr() == ("", "")
 
 
 # ---------------------------------------------------------------------- batches, fine-tuning
@@ -799,7 +806,7 @@ def test_the_bundled_encoder_is_whole_and_small():
     size = sum(path.stat().st_size for path in folder.iterdir())
     assert size < 24_000_000
     assert not [path for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pkl")]
-    model, tokenizer = load_encoder()
+    model, tokenizer = load_encoder(BUNDLED)
     assert model.config.num_labels == 4
     assert len(tokenizer) == model.config.vocab_size
     assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {

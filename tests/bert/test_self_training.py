@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.encoder import BUNDLED, load_encoder
 from agnews_utils.bert.fine_tuning import pooled_states, self_train
 
 
@@ -69,7 +69,7 @@ def test_impossible_numbers_are_named(bad):
 
 
 def test_states_keep_the_order_of_the_texts():
-    model, tokenizer = load_encoder()
+    model, tokenizer = load_encoder(BUNDLED)
     texts = ["Oil prices rise again as supply falls short", "Cup final", "New chip", "Talks resume"]
     found = pooled_states(model, tokenizer, texts)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)

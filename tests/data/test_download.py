@@ -279,7 +279,7 @@ def test_a_folder_that_cannot_be_made_or_written(get, server, tmp_path, monkeypa
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(download_module, "_verify", full)
+    monkeypatch.setattr(download_module, "verify", full)
     with pytest.raises(DownloadError, match=r"Cannot write .*train\.csv.*No space left"):
         get("good")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

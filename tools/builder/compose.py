@@ -46,7 +46,9 @@ def compose(chapter: Chapter, results: Results, chapters: list[Chapter]) -> Note
     numbers = iter([section.number for section in chapter.sections if section.counted])
     cells = [
         _generated(generated.title(chapter, results, chapters, repository()), "markdown", "title"),
-        _generated(generated.setup(repository()), "code", "setup"),
+        _generated(
+            generated.setup(repository(), generated.takes_any_encoder(chapter)), "code", "setup"
+        ),
     ]
     for source in chapter.cells:
         cell = nbformat.from_dict(source)

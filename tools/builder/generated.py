@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tools.builder.chapters import Chapter
 from tools.builder.minutes import class_minutes
 from tools.builder.references import references
@@ -27,6 +29,12 @@ plots.use_course_style()
 if USE_AG_NEWS:
     from agnews_utils.data import download_ag_news
     download_ag_news()"""
+ENCODER = """
+if IN_COLAB:  # a real BERT, 91 MB; where it cannot be had, the course's own small one is taken
+    from agnews_utils.bert.download import main as download_encoder
+    download_encoder([])"""
+#: A call of load_encoder that leaves it open which one is loaded.
+OPEN_CHOICE = re.compile(r"\bload_encoder\((?:\)|\w+=)")
 
 GENERATED_FIRST_LINE = SETUP.split("\n")[0]
 
@@ -37,10 +45,17 @@ MISSING = (
 )
 
 
-def setup(repository: str) -> str:
-    """Return the source of the setup cell."""
+def setup(repository: str, encoder: bool = False) -> str:
+    """Return the source of the setup cell; with `encoder`, of one that fetches MiniLM on Colab."""
     hint = "" if repository else "  # set by `make publish REPO=owner/name`"
-    return SETUP.format(repository=repository, hint=hint, missing=MISSING)
+    cell = SETUP.format(repository=repository, hint=hint, missing=MISSING)
+    return cell + (ENCODER if encoder else "")
+
+
+def takes_any_encoder(chapter: Chapter) -> bool:
+    """Tell whether a chapter loads the encoder that is there, whichever it is."""
+    return any(cell.cell_type == "code" and OPEN_CHOICE.search(cell.source)
+               for cell in chapter.cells)  # fmt: skip
 
 
 def title(chapter: Chapter, results: Results, chapters: list[Chapter], repository: str) -> str:

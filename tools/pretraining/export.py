@@ -157,7 +157,7 @@ wrong answer would harm anybody.
 ```python
 from agnews_utils.bert import load_encoder
 
-model, tokenizer = load_encoder()  # with a new head for four classes
+model, tokenizer = load_encoder("agnews-bert-mini")  # with a new head for four classes
 ```
 
 `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer` of transformers 4 and 5 read it, too.

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from agnews_utils.bert.encoder import MANIFEST, WEIGHTS, bundled_encoder, load_encoder
+from agnews_utils.bert.encoder import BUNDLED, MANIFEST, WEIGHTS, bundled_encoder, load_encoder
 from agnews_utils.bert.fine_tuning import bert_loader
 from agnews_utils.cleaning.pipeline import clean_frame
 from agnews_utils.data.exploration import accuracy_interval
@@ -70,7 +70,7 @@ def recipes_for(news: News) -> dict[str, FineTuning]:
 def make_network(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Return the bundled encoder with a new head, or the same network with random weights."""
     seed_everything(seed)
-    model, tokenizer = load_encoder()
+    model, tokenizer = load_encoder(BUNDLED, quiet=True)
     if name == "bert-random":
         seed_everything(seed)
         model = type(model)(model.config)

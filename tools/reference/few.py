@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.encoder import BUNDLED, load_encoder
 from agnews_utils.bert.fine_tuning import (
     layerwise_parameter_groups,
     pooled_states,
@@ -87,7 +87,7 @@ class States:
 
     @staticmethod
     def _of(rows: pd.DataFrame) -> np.ndarray:
-        model, tokenizer = load_encoder()
+        model, tokenizer = load_encoder(BUNDLED, quiet=True)
         network: nn.Module = model  # transformers hides the type of its own `to`
         network.to(pick_device())
         return pooled_states(model, tokenizer, clean_frame(rows)["text"].tolist())
