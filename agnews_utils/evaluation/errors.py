@@ -120,9 +120,9 @@ def near_duplicates_in_train(train_texts: Iterable[str], test_texts: Iterable[st
     pairs = near_duplicate_pairs(train + test)
     first = len(train)
     across = pairs[(pairs[:, 0] < first) & (pairs[:, 1] >= first)]
-    has_double = np.zeros(len(test), dtype=bool)
-    has_double[across[:, 1] - first] = True
-    return has_double
+    has_near_duplicate = np.zeros(len(test), dtype=bool)
+    has_near_duplicate[across[:, 1] - first] = True
+    return has_near_duplicate
 
 
 def unknown_words(train_texts: Iterable[str], test_texts: Iterable[str]) -> np.ndarray:

@@ -6,6 +6,7 @@ What the helpers have in common stands in `agnews_utils.plots`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from math import log
 from typing import Any
 
 import numpy as np
@@ -183,23 +184,21 @@ def win_map(
 
 
 def gain_map(pairs: pd.DataFrame, title: str, x: str, y: str, ax: Axes | None = None) -> Axes:
-    """Draw what averages of two models gain, one dot a pair; the farthest dots have names.
+    """Draw what averages of two models gain, one dot a pair; some have colors and names.
 
     Parameters
     ----------
     pairs
-        Indexed by name, with the columns `x`, `y` and `named`: whether the name is written.
+        Indexed by name, with the columns `x`, `y` and `named`: whether it has a color.
     """
-    ax = new_axes(ax)
+    ax = new_axes(ax, height=4.4)
     ax.axhline(0, color=GREY, linestyle=":")
-    colors = [
-        CLASS_COLORS["Sports"] if named else CLASS_COLORS["World"] for named in pairs["named"]
-    ]
-    ax.scatter(pairs["x"], pairs["y"], c=colors, s=38, zorder=3)
-    for line in pairs[pairs["named"]].itertuples():
-        ax.annotate(line.Index, (line.x, line.y), xytext=(6, 5), textcoords="offset points",
-                    fontsize=9, zorder=4)  # fmt: skip
-    ax.margins(x=0.12, y=0.12)
+    others = pairs[~pairs["named"]]
+    ax.scatter(others["x"], others["y"], color=GREY, alpha=0.6, s=34, label="other pairs")
+    colors = sns.color_palette("colorblind", max(int(pairs["named"].sum()), 1))
+    for color, line in zip(colors, pairs[pairs["named"]].itertuples(), strict=False):
+        ax.scatter(line.x, line.y, color=color, s=70, zorder=3, label=line.Index)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return label_axes(ax, title, x, y)
 
 
@@ -230,15 +229,21 @@ def cost_map(
     steps = [*on_front, (end, on_front[-1][1])]
     ax.plot(*zip(*steps, strict=True), color=CLASS_COLORS["World"], drawstyle="steps-post",
             label="the best that this cost buys")  # fmt: skip
-    for number, name in enumerate(names):
+    for name in names:
         low, middle, high = scores[name]
         color = CLASS_COLORS["World"] if name in front else GREY
         ax.plot([costs[name]] * 2, [low, high], color=color, linewidth=1, alpha=0.6)
         ax.plot(costs[name], middle, "o", color=color, markersize=6, zorder=3)
-        up = number % 2 == 0  # neighbors: one name above, one below
-        ax.annotate(name, (costs[name], high if up else low), xytext=(0, 3 if up else -3),
-                    textcoords="offset points", fontsize=9, ha="center",
-                    va="bottom" if up else "top")  # fmt: skip
+        up = middle >= scores[_nearest(name, costs)][1]  # the better of two neighbors
+        ax.annotate(
+            name,
+            (costs[name], high if up else low),
+            xytext=(0, 3 if up else -3),
+            textcoords="offset points",
+            fontsize=9,
+            ha="center",
+            va="bottom" if up else "top",
+        )
     ax.set_xscale("log")
     ax.set_xlim(right=end)
     ax.margins(y=0.12)
@@ -247,3 +252,9 @@ def cost_map(
     ax.xaxis.set_minor_locator(NullLocator())
     ax.legend(loc="best")
     return label_axes(ax, title, x, y)
+
+
+def _nearest(name: str, costs: Mapping[str, float]) -> str:
+    """Return the model whose cost is nearest, by its ratio; the model itself if it is alone."""
+    others = [other for other in costs if other != name]
+    return min(others, key=lambda other: abs(log(costs[other] / costs[name])), default=name)

@@ -73,8 +73,9 @@ def test_gain_map_names_what_is_asked_for():
     pairs = pd.DataFrame({"x": [1.0, 2.0], "y": [-0.1, 0.4], "named": [False, True]})
     pairs.index = ["a + b", "a + c"]
     ax = draw.gain_map(pairs, "t", "x", "y")
-    assert texts(ax) == ["a + c"]
-    assert np.asarray(ax.collections[0].get_offsets()).tolist() == [[1, -0.1], [2, 0.4]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["other pairs", "a + c"]
+    dots = [np.asarray(dots.get_offsets()).tolist() for dots in ax.collections]
+    assert dots == [[[1, -0.1]], [[2, 0.4]]]
 
 
 def test_cost_map_draws_steps_and_intervals():
