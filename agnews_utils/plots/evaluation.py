@@ -106,15 +106,15 @@ def reliability_diagram(
     ax = new_axes(ax, width=7.4, height=4.4)
     ax.plot([0, 100], [0, 100], color=GREY, linestyle=":", label="as sure as right")
     palette = sns.color_palette("colorblind", max(len(tables), 1))
-    lowest = 100.0
+    left, lowest = 25.0, 100.0  # a confidence is at least a quarter, with four classes
     for color, (name, table) in zip(palette, tables.items(), strict=False):
         x, y = 100 * table["confidence"], 100 * table["accuracy"]
         ax.plot(x, y, color=color, linewidth=1.5, label=name)
         ax.scatter(x, y, s=_dot_size(table["rows"] / table["rows"].sum()), color=color)
-        lowest = min(lowest, x.min(), y.min())
+        left, lowest = min(left, x.min()), min(lowest, y.min())
     for share in (0.02, 0.2, 0.6):
         ax.scatter([], [], s=_dot_size(share), color=GREY, label=f"{share:.0%} of the rows")
-    ax.set(xlim=(min(25, lowest) - 3, 103), ylim=(lowest - 3, 103))
+    ax.set(xlim=(left - 3, 103), ylim=(lowest - 3, 103))
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), labelspacing=0.9)
     return label_axes(ax, title, "how sure: mean confidence (%)", "how often right (%)")
 
