@@ -509,8 +509,7 @@ ax = plots.lines(coverages, "The fewer texts it must answer, the more answers ar
                  "coverage: texts answered (%)", "right among these (%)")
 
 # %% [markdown]
-# Say that half of the mistakes would be tolerable. From which confidence on may the model answer? The
-# threshold is a choice, so the validation rows make it, and the test rows tell what it is worth.
+# Say that we want half the error rate. From which confidence on may the model answer? The threshold is a choice, so the validation rows make it, and the test rows tell what it is worth.
 
 # %%
 share, accuracy = coverage_curve(cooled_valid[best][0], model.valid_labels)
@@ -819,8 +818,8 @@ pairs = [pair for pair in WANTED_PAIRS if set(pair) <= set(stored)] or [tuple(st
 pairs
 
 # %% [markdown]
-# An honest word about the first pair: an earlier look at these same test rows of AG News had shown that
-# it does well. So its p-values there are a little too good. The validation rows can vouch for it, and we
+# A word about the first pair: an earlier look at these same test rows of AG News had shown that it does
+# well. So its p-values there are a little too good. The validation rows can vouch for it, and we
 # ask them below.
 
 # %%
@@ -1544,9 +1543,10 @@ print(f"{len(desk):,} rows: {uncorrected.mean():.1%} right, with the new shares 
 # {{ newsbriefs.shift.after | percent }} (p = {{ "%.1g" | format(newsbriefs.shift.p) }}). It works on
 # *calibrated* probabilities, which is one more reason for the temperature.
 #
-# And if nobody knows the new shares? Counting the answers does not do, since the model leans to the
-# shares that it has learned. But correct with these counts, count anew, and repeat (Saerens, Latinne and
-# Decaestecker, 2002):
+# And if nobody knows the new shares? Counting the answers will not do, since the model leans toward the
+# shares that it has learned. But the mean probability of a class is a better guess than its old share. So
+# correct with these means, take the means of the corrected probabilities, and repeat (Saerens, Latinne
+# and Decaestecker, 2002):
 
 # %%
 shares = learned_shares
