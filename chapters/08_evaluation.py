@@ -509,7 +509,8 @@ ax = plots.lines(coverages, "The fewer texts it must answer, the more answers ar
                  "coverage: texts answered (%)", "right among these (%)")
 
 # %% [markdown]
-# Say that we want half the error rate. From which confidence on may the model answer? The threshold is a choice, so the validation rows make it, and the test rows tell what it is worth.
+# Say that we want half the error rate. From which confidence on may the model answer? The threshold is a
+# choice, so the validation rows make it, and the test rows tell what it is worth.
 
 # %%
 share, accuracy = coverage_curve(cooled_valid[best][0], model.valid_labels)
