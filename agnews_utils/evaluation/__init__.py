@@ -15,11 +15,12 @@ from agnews_utils.evaluation.errors import (
     brief_facts,
     confident_joint,
     label_quality,
+    near_duplicates_in_train,
+    occlusion,
     out_of_fold_probabilities,
     read_closely,
     slice_table,
     suspect_rows,
-    twins_in_train,
     unknown_words,
 )
 from agnews_utils.evaluation.metrics import (
@@ -46,6 +47,8 @@ __all__ = [
     "fit_temperature",
     "label_quality",
     "mcnemar",
+    "near_duplicates_in_train",
+    "occlusion",
     "out_of_fold_probabilities",
     "paired_bootstrap",
     "pareto_front",
@@ -56,6 +59,5 @@ __all__ = [
     "slice_table",
     "stored_predictions",
     "suspect_rows",
-    "twins_in_train",
     "unknown_words",
 ]

@@ -157,16 +157,21 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 def compare_all(right: Mapping[str, ArrayLike]) -> pd.DataFrame:
     """Compare every two models on the same rows (evaluation, "Who beats whom").
 
+    A model that was trained several times counts with all its runs: each of them is held against
+    each run of the other model, and the pair of runs that says least decides.
+
     Parameters
     ----------
     right : mapping
-        Name of the model -> whether it is right, array of bool (rows,).
+        Name of the model -> whether it is right, array of bool (rows,) or (runs, rows).
 
     Returns
     -------
     DataFrame
-        One line a pair: the names `a` and `b`, `difference` (accuracy of a minus that of b, a
-        share), `only_a`, `only_b` (rows), `p_value` (exact McNemar test) and `p_holm`.
+        One line a pair: the names `a` and `b`, `difference` (mean accuracy of a's runs minus that
+        of b's, a share), `only_a`, `only_b` (rows) and `p_value` (exact McNemar test) of the two
+        runs with the largest p-value, and `p_holm`. Where runs contradict each other, one pair
+        being for a and another for b, `p_value` is 1.
 
     Raises
     ------
@@ -175,11 +180,15 @@ def compare_all(right: Mapping[str, ArrayLike]) -> pd.DataFrame:
     """
     if len(right) < 2:
         raise ValueError(f"right has {len(right)} model: a comparison needs two.")
+    runs = {name: np.atleast_2d(np.asarray(flags)) for name, flags in right.items()}
     lines = []
-    for a, b in combinations(right, 2):
-        test = mcnemar(right[a], right[b])
-        difference = (test.only_a - test.only_b) / len(np.asarray(right[a]))
-        lines.append((a, b, difference, test.only_a, test.only_b, test.p_value))
+    for a, b in combinations(runs, 2):
+        tests = [mcnemar(one, other) for one in runs[a] for other in runs[b]]
+        least = max(tests, key=lambda test: test.p_value)
+        leads = {bool(test.only_a > test.only_b) for test in tests if test.only_a != test.only_b}
+        p_value = 1.0 if len(leads) > 1 else least.p_value
+        difference = runs[a].mean() - runs[b].mean()
+        lines.append((a, b, difference, least.only_a, least.only_b, p_value))
     columns = ["a", "b", "difference", "only_a", "only_b", "p_value"]
     table = pd.DataFrame(lines, columns=columns)
     return table.assign(p_holm=holm(table["p_value"]))

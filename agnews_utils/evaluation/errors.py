@@ -111,7 +111,7 @@ def slice_table(right: ArrayLike, slices: Mapping[str, ArrayLike]) -> pd.DataFra
     return pd.DataFrame(list(lines.values()), index=index, columns=columns)
 
 
-def twins_in_train(train_texts: Iterable[str], test_texts: Iterable[str]) -> np.ndarray:
+def near_duplicates_in_train(train_texts: Iterable[str], test_texts: Iterable[str]) -> np.ndarray:
     """Say of each test text whether a near duplicate stands in the training texts, (test rows,).
 
     By `near_duplicate_pairs` with its usual threshold; on AG News this takes some seconds.
@@ -120,9 +120,9 @@ def twins_in_train(train_texts: Iterable[str], test_texts: Iterable[str]) -> np.
     pairs = near_duplicate_pairs(train + test)
     first = len(train)
     across = pairs[(pairs[:, 0] < first) & (pairs[:, 1] >= first)]
-    has_twin = np.zeros(len(test), dtype=bool)
-    has_twin[across[:, 1] - first] = True
-    return has_twin
+    has_near_duplicate = np.zeros(len(test), dtype=bool)
+    has_near_duplicate[across[:, 1] - first] = True
+    return has_near_duplicate
 
 
 def unknown_words(train_texts: Iterable[str], test_texts: Iterable[str]) -> np.ndarray:
@@ -130,6 +130,36 @@ def unknown_words(train_texts: Iterable[str], test_texts: Iterable[str]) -> np.n
     train, test = tokenize_all(list_of_texts(train_texts)), tokenize_all(list_of_texts(test_texts))
     known = {token for tokens in train for token in tokens}
     return np.array([len(set(tokens) - known) for tokens in test])
+
+
+def occlusion(score: Callable[[list[str]], ArrayLike], text: str) -> pd.Series:
+    """Return by how much a score falls when one word of a text is left out, word by word.
+
+    Chapter evaluation, "Which words did it?" (the idea: Zeiler and Fergus 2014, on images).
+
+    Parameters
+    ----------
+    score : callable
+        Takes a list of texts, returns one number for each: a margin, or a probability.
+    text : str
+        The text; its words are what stands between spaces.
+
+    Returns
+    -------
+    Series (words,)
+        Indexed by the words in their order. Above 0 where the word has spoken for the score.
+
+    Raises
+    ------
+    ValueError
+        If the text holds no word.
+    """
+    words = text.split()
+    if not words:
+        raise ValueError("text holds no word: there is nothing to leave out.")
+    without = [" ".join(words[:place] + words[place + 1 :]) for place in range(len(words))]
+    scores = np.asarray(score([" ".join(words), *without]), dtype=float)
+    return pd.Series(scores[0] - scores[1:], index=words)
 
 
 def brief_facts(split: str) -> pd.DataFrame:
@@ -261,7 +291,7 @@ def out_of_fold_probabilities(
 ) -> np.ndarray:
     """Return probabilities, (rows, classes), of each row from a model trained on the other folds.
 
-    Near duplicates stay in one fold: a twin with the same wrong label would vouch for it.
+    Near duplicates stay in one fold: a copy with the same wrong label would vouch for it.
 
     Parameters
     ----------

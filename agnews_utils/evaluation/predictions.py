@@ -37,7 +37,7 @@ from agnews_utils.vocabulary.batching import make_loader
 from agnews_utils.vocabulary.vocab import build_vocab, encode, tokenize_all
 
 MODELS = {
-    "linear": "linear SVM (chapter exploration)",
+    "linear": "linear SVM, without the validation rows",
     "bag": "bag of embeddings, bigrams",
     "cnn": "TextCNN",
     "rnn": "RNN",
@@ -47,7 +47,11 @@ MODELS = {
     "bert-random": "BERT from random weights",
     "bert": "BERT, pre-trained",
 }
-"""Key of each model -> its name in tables, from the cheapest to the dearest chapter."""
+"""Key of each model -> its name in tables, from the cheapest to the dearest chapter.
+
+The linear model of chapter exploration learned from all training rows; the one that is stored left
+out the validation rows, as all stored models did: another model, with another name.
+"""
 
 _FORMAT = "agnews_utils predictions 1"
 _LEAST = -30.0  # logarithm of the smallest probability that is told from 0
@@ -140,7 +144,7 @@ def stored_predictions(
     Returns
     -------
     dict of str to list of Predictions
-        By model, in the order of `MODELS`, one entry per seed.
+        By model, in the order of `MODELS`, then those that it does not list; one entry per seed.
 
     Raises
     ------
@@ -155,8 +159,8 @@ def stored_predictions(
             f"No predictions are stored for {news.description}: there are some for News Briefs and "
             "for AG News. Train models on these rows, and analyze theirs."
         )
-    order = list(MODELS)
-    found.sort(key=lambda one: (order.index(one.model), one.seed))
+    order = {model: place for place, model in enumerate(MODELS)}
+    found.sort(key=lambda one: (order.get(one.model, len(order)), one.model, one.seed))
     by_model: dict[str, list[Predictions]] = {}
     for one in found:
         by_model.setdefault(one.model, []).append(one)
@@ -170,7 +174,7 @@ def _read(path: Path, news: News) -> Predictions:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise PredictionError(f"{path.name} is damaged ({error}): restore it.") from error
-    if about.get("format") != _FORMAT or about.get("model") not in MODELS:
+    if about.get("format") != _FORMAT or not about.get("model"):
         raise PredictionError(f"{path.name} is no file of predictions of this course.")
     if about["test_md5"] != news.md5.get("test.csv", ""):
         raise PredictionError(

@@ -17,6 +17,7 @@ from agnews_utils.plots.evaluation import (
     class_curves,
     confusion_map,
     cost_map,
+    gain_map,
     reliability_diagram,
     win_map,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "difference_panels",
     "differences",
     "error_by_rows",
+    "gain_map",
     "histograms",
     "intervals",
     "learning_curves",

@@ -85,6 +85,26 @@ def test_compare_all_has_a_line_for_each_pair():
     assert table["p_holm"].tolist() == ours.holm(table["p_value"]).tolist()
 
 
+def test_of_several_runs_the_pair_that_says_least_decides():
+    clear, other = flags(30, 5)
+    lucky = other.copy()
+    lucky[np.flatnonzero(~other)[:20]] = True  # another run of the second model, 20 hits more
+    table = ours.compare_all({"a": clear, "b": np.stack([other, lucky])})
+    by_hand = max((ours.mcnemar(clear, run) for run in (other, lucky)), key=lambda t: t.p_value)
+    assert table.loc[0, "p_value"] == by_hand.p_value
+    assert table.loc[0, ["only_a", "only_b"]].tolist() == [by_hand.only_a, by_hand.only_b]
+    mean = (other.mean() + lucky.mean()) / 2
+    assert table.loc[0, "difference"] == pytest.approx(clear.mean() - mean)
+
+
+def test_runs_that_contradict_each_other_prove_nothing():
+    middle, worse = flags(60, 0)
+    best = np.ones_like(middle)
+    assert ours.mcnemar(best, middle).p_value < 0.1
+    table = ours.compare_all({"a": np.stack([best, worse]), "b": middle})
+    assert table.loc[0, "p_value"] == 1.0
+
+
 @pytest.mark.parametrize("disagreement", [None, 0.06])
 def test_so_many_rows_find_the_difference_as_often_as_promised(disagreement):
     rows = ours.rows_to_tell(0.90, 0.92, disagreement, power=0.8)

@@ -94,9 +94,9 @@ def test_planted_errors_are_found():
     assert sorted(ours.suspect_rows(labels, probabilities)) == wrong
 
 
-def test_no_row_and_no_twin_of_it_trains_the_model_that_judges_it():
+def test_no_row_and_no_copy_of_it_trains_the_model_that_judges_it():
     texts, labels, _ = planted(60)
-    texts[1] = texts[0]  # an exact twin
+    texts[1] = texts[0]  # an exact copy
     seen = []
 
     class Spy(Counts):

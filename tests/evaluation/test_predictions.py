@@ -64,6 +64,18 @@ def test_models_come_in_the_order_of_the_course(news, tmp_path):
     assert [one.seed for one in found["bag"]] == [1, 2]
 
 
+def test_a_model_that_this_version_does_not_know_is_read_and_comes_last(
+    news, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as newer:
+        newer.setitem(MODELS, "later", "a later model")
+        store_predictions(news, made(news, "later"), tmp_path)
+    store_predictions(news, made(news, "bert"), tmp_path)
+    found = stored_predictions(news, tmp_path)
+    assert list(found) == ["bert", "later"]
+    assert found["later"][0].label == "later"
+
+
 def test_other_rows_are_refused(news, tmp_path):
     store_predictions(news, made(news), tmp_path)
     other = News("newsbriefs", news.folder, news.train, news.test, {"test.csv": "0" * 32})

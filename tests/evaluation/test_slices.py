@@ -54,19 +54,32 @@ def test_slice_table_counts_each_group():
         ours.slice_table(right, {"agency": ["AP"]})
 
 
-def test_twins_are_found_across_the_border_only():
+def test_near_duplicates_are_found_across_the_border_only():
     story = "oil prices rose to a record on monday after a storm closed several ports in the gulf"
     other = "the home side won the cup final after extra time with a late goal by its captain"
     test = [story.replace("monday", "tuesday"), other, other]
-    assert ours.twins_in_train([story, "nothing of the kind"], test).tolist() == [
+    assert ours.near_duplicates_in_train([story, "nothing of the kind"], test).tolist() == [
         True,
         False,
         False,
     ]
 
 
+def test_occlusion_of_a_sum_of_weights_gives_the_weights():
+    weights = {"oil": 2.0, "rises": -0.5, "again": 0.25}
+
+    def score(texts):
+        return [sum(weights[word] for word in text.split()) for text in texts]
+
+    fall = ours.occlusion(score, "oil rises  again oil")
+    assert fall.index.tolist() == ["oil", "rises", "again", "oil"]
+    assert fall.tolist() == pytest.approx([2.0, -0.5, 0.25, 2.0])
+    with pytest.raises(ValueError, match="holds no word"):
+        ours.occlusion(score, "  ")
+
+
 def test_one_text_is_no_list_of_texts():
-    for measure in (ours.twins_in_train, ours.unknown_words):
+    for measure in (ours.near_duplicates_in_train, ours.unknown_words):
         with pytest.raises(TypeError, match="texts is one string"):
             measure("oil prices", ["oil prices"])
 
