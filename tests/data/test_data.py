@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from agnews_utils import files
 from agnews_utils.data import corpus
 from agnews_utils.data import loading as data_module
+from agnews_utils.data.ag_news_csv import read_news_csv
 from agnews_utils.data.corpus import AG_NEWS_MD5, CLASS_NAMES, bundled_folder
 from agnews_utils.data.duplicates import near_duplicate_groups
-from agnews_utils.data.loading import News, NewsFormatError, load_news, read_news_csv
+from agnews_utils.data.formats import NewsFormatError
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.data.splitting import train_valid_split
 from tests.helpers import ROOT, full_data_folder
 
