@@ -2,8 +2,8 @@
 
 `corpus` names the files of AG News, `ag_news_csv` reads them, `download` fetches them; `own_data`
 reads anybody's texts (`formats`: the files, `columns`: what is in them), and `loading` is the door
-to all. `exploration` counts, `duplicates` finds texts that are (nearly) the same, `splitting` carves
-validation rows.
+to all. `exploration` counts, `duplicates` finds texts that are (nearly) the same, `splitting`
+carves validation rows.
 """
 
 from agnews_utils.data.ag_news_csv import read_news_csv

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -96,6 +97,12 @@ class Columns:
     text: int
     title: int | None = None
     name: int | None = None
+
+    @property
+    def used(self) -> list[int]:
+        """Those that there are, always in the same order."""
+        places = (self.label, self.text, self.title, self.name)
+        return [place for place in places if place is not None]
 
 
 # ------------------------------------------------------------------------------- header and columns
@@ -239,6 +246,14 @@ def _label_columns(
     with_names = [i for i in group if _are_names(columns[i])]
     numbers = [i for i in group if not _are_names(columns[i])]
     label = (numbers or with_names)[0]
+    if numbers and not with_names:  # few rows: a column of single words, one for each class
+        with_names = [
+            i
+            for i in free
+            if _one_to_one(columns[label], columns[i], repeated=False)
+            and _are_names(columns[i])
+            and all(len(key(value).split()) == 1 for value in columns[i])
+        ][: len(free) > 2]
     name = with_names[0] if with_names and numbers else None
     return label, name, group
 
@@ -310,14 +325,13 @@ def _text_columns(
             raise _two_ways(table, "the title", "title", names[titles[0]], names[titles[1]])
         return texts[0], titles[0] if titles else None
     other = [i for i in free if not all(map(_WHOLE.fullmatch, map(key, columns[i][:1000])))]
+    if unnamed(names) and len(names) == 3 and len(other) == 2:
+        return other[1], other[0]  # class, title, description: AG News' form
     if len(other) > 1:
         wordy = [i for i in other if _words(columns[i]) >= 2 or _length(columns[i]) >= 20]
         other = wordy or other
     if len(other) == 1:
         return other[0], title
-    unnamed = names == [f"column {i}" for i in range(1, len(names) + 1)]
-    if unnamed and len(names) == 3 and len(other) == 2:  # class, title, description: AG News' form
-        return other[1], other[0]
     if not other:
         raise NewsFormatError(
             f"{table.name} has no column with texts beside the class; it has {_listed(names)}."
@@ -334,6 +348,12 @@ def _two_ways(table: Table, what: str, option: str, first: str, second: str) -> 
         f'{table.name} can be read in two ways: {what} may stand in "{first}" or in "{second}". '
         f"Say {said(first)} or {said(second)}."
     )
+
+
+def unnamed(columns: Sequence[str] | None) -> bool:
+    """Tell whether columns have no names of their own."""
+    columns = columns or []
+    return list(columns) == [f"column {i}" for i in range(1, len(columns) + 1)]
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -378,9 +398,9 @@ def _too_long(name: str) -> bool:
     return len(name) > _LONGEST_NAME or "\n" in name or "\r" in name
 
 
-def _one_to_one(first: Sequence[Any], second: Sequence[Any]) -> bool:
+def _one_to_one(first: Sequence[Any], second: Sequence[Any], repeated: bool = True) -> bool:
     """Tell whether two columns with classes divide the rows in the same way."""
-    if not (_like_classes(first) and _like_classes(second)):
+    if not (_like_classes(first, repeated) and _like_classes(second, repeated)):
         return False
     pairs = {(key(a), key(b)) for a, b in zip(first, second, strict=True)}
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
@@ -445,30 +465,25 @@ def as_split(table: Table, columns: Columns) -> Split:
 def like_training(table: Table, train: Split, options: Options) -> tuple[Table, Columns]:
     """Find the columns of the training table in another one: by name, else by place."""
     names, columns = train.table.columns or [], train.columns
-    wanted = [
-        names[i]
-        for i in (columns.label, columns.text, columns.title, columns.name)
-        if i is not None
-    ]
+    wanted = [names[i] for i in columns.used]
     labels = set(train.keys)
-    unnamed = names == [f"column {i}" for i in range(1, len(names) + 1)]
+    nameless = unnamed(names)
     if table.columns is None:
         first = [str(cell).strip() for cell in table.rows[0]]
         has_names = {_plain(cell) for cell in first} >= {_plain(name) for name in wanted}
         data = len(first) == len(names) and key(first[columns.label]) in labels
         header = options.header
         if header is None:
-            header = (has_names or not unnamed) and not data
-            header = header or (unnamed and not data and _fits(_LABEL, first[columns.label])
-                                if columns.label < len(first) else False)  # fmt: skip
+            at_label = first[columns.label] if columns.label < len(first) else ""
+            header = not data and (has_names or not nameless or _fits(_LABEL, at_label))
         table = _with_header(table, replace(options, header=header))
-        if not header or (unnamed and not has_names):
+        if not header or (nameless and not has_names):
             _check_width(table, names, train)
             return replace(table, columns=list(names)), columns
     if not table.rows:
         raise NewsFormatError(f"{table.name} has a header but no rows: download it again.")
     found: dict[str, int] = {_plain(name): i for i, name in enumerate(table.columns or [])}
-    if unnamed:
+    if nameless:
         _check_width(table, names, train)
         return table, columns
     for name in wanted:
@@ -599,7 +614,7 @@ def _plain_numbers(train: Split, labels: list[str]) -> tuple[dict[str, int], tup
         return {label: number for number, label in enumerate(labels)}, tuple(labels)
     example = ", ".join(f'{label}: "..."' for label in labels[:3])
     more = ", ..." if len(labels) > 3 else ""
-    last = next((n for n, after in zip(found, found[1:], strict=False) if after > n + 1), None)
+    last = next((n for n, after in pairwise(found) if after > n + 1), None)
     problem = "they begin with neither 0 nor 1"
     if found[0] in (0, 1) and last is not None:
         where = ""

@@ -278,7 +278,7 @@ class Table:
     name: str
     form: str
     columns: list[str] | None
-    rows: list[Sequence[Any]]
+    rows: Sequence[Sequence[Any]]
     lines: Sequence[int]
     unit: str = "line"
     class_names: dict[str, list[str]] = field(default_factory=dict)
@@ -575,7 +575,7 @@ def _table_of_objects(
 ) -> Table:
     columns = list(dict.fromkeys(str(key) for row in found for key in row))
     rows = [[row.get(column) for column in columns] for row in found]
-    return Table(name, form, columns, list(rows), lines, unit)
+    return Table(name, form, columns, rows, lines, unit)
 
 
 def _read_parquet(data: bytes, name: str) -> Table:

@@ -203,8 +203,8 @@ def _own_data(place: Path, given: Options) -> tuple[News, str]:
         news = _in_ag_news_form(place) if four else None
         if news is not None:
             own = tuple(CLASS_NAMES) if names is None else tuple(names)
-            frames = [relabelled(frame, own) for frame in news]
-            news = News(news.name, place, *frames, news.md5, own)
+            train, test = (relabelled(frame, own) for frame in news)
+            news = News(news.name, place, train, test, news.md5, own)
             there = set(news.test["label"])
             untested = [repr(name) for label, name in enumerate(own) if label not in there]
             remark = f"; no test row of {', '.join(untested)}" if untested else ""

@@ -24,6 +24,7 @@ from agnews_utils.data.columns import (
     like_training,
     named_classes,
     understood,
+    unnamed,
 )
 from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.data.duplicates import near_duplicate_groups, words
@@ -290,15 +291,13 @@ def _joined(pieces: list[Split]) -> Split:
     if len(pieces) == 1:
         return pieces[0]
     first = pieces[0]
-    chosen = [i for i in (first.columns.label, first.columns.text, first.columns.title,
-                          first.columns.name) if i is not None]  # fmt: skip
+    chosen = first.columns.used
     rows: list[Sequence[Any]] = []
     for piece in pieces:
         if piece.columns == first.columns:
             rows += piece.table.rows
             continue
-        places = [i for i in (piece.columns.label, piece.columns.text, piece.columns.title,
-                              piece.columns.name) if i is not None]  # fmt: skip
+        places = piece.columns.used
         width = max(chosen) + 1
         for cells in piece.table.rows:
             row: list[Any] = [None] * width
@@ -372,14 +371,14 @@ def _rare(
 def columns_in_words(table: Table, train: Split) -> str:
     """Return which columns are read, for the printed line."""
     names = train.table.columns or []
-    unnamed = names == [f"column {i}" for i in range(1, len(names) + 1)]
+    nameless = unnamed(names)
     words_ = [] if table.form.startswith(("JSON", "Parquet")) else ["header"]
-    words_ = ["no header"] if unnamed else words_
+    words_ = ["no header"] if nameless else words_
 
     def shown(column: int) -> str:
-        return names[column] if unnamed else f'"{_one_line(names[column])}"'
+        return names[column] if nameless else f'"{_one_line(names[column])}"'
 
-    if is_ag_form(train) and unnamed:
+    if is_ag_form(train) and nameless:
         words_.append("class, title and description in this order")
         return ", ".join(words_)
     if train.columns.title is not None:
