@@ -23,6 +23,7 @@ MOST_CLASSES = 100
 """More different values than this in a column are no classes."""
 
 _LONGEST_NAME = 80  # characters of a class name
+_FEW_ROWS = 20  # with less of them, classes need not come more than once
 _LABEL = re.compile(
     r"(.*[ _.-])?(class|label|labels|categor(y|ies|ie)|target|sentiment|topic|intent|polarity"
     r"|emotion|genre|stars?|rating|tag)([ _.-]?(index|id|idx|name|names|text|num|number|str))?"
@@ -229,8 +230,8 @@ def _label_columns(
         likely = [i for i in free if _like_classes(columns[i])]
     if not likely:  # few rows: numbers will do, or the only column with few values
         likely = [i for i in free if _like_classes(columns[i], repeated=False)]
-        numbers = [i for i in likely if all(map(_WHOLE.fullmatch, map(key, columns[i])))]
-        likely = numbers or likely
+        numbers = [i for i in likely if not _are_names(columns[i])]
+        likely = numbers or (likely if len(table.rows) < _FEW_ROWS else [])
     groups = _groups(columns, likely)
     if len(groups) > 1:
         groups = _more_likely(columns, groups)
@@ -315,7 +316,7 @@ def _text_columns(
     free = [i for i in free if not any(isinstance(v, dict | list) for v in columns[i][:1000])]
     texts = [i for i in free if _fits(_TEXT, names[i])]
     titles = [i for i in free if _fits(_TITLE, names[i])] if title is None else [title]
-    plain = {_plain(names[i]): i for i in (*texts, *titles)}
+    plain = {_plain(name): i for i, name in enumerate(names)}
     if {"title", "description", "text"} <= set(plain):  # as the course itself writes its rows
         texts = [plain["description"]]
     if len(texts) > 1:
@@ -381,17 +382,22 @@ def key(value: Any) -> str:
 
 
 def _like_classes(values: Sequence[Any], repeated: bool = True) -> bool:
-    """Tell whether values may be classes: few, short, none missing, each about twice or more."""
+    """Tell whether values may be classes: few, short, each about twice or more."""
     found: set[str] = set()
+    missing = 0
     for value in values:
         if isinstance(value, dict | list):
             return False
-        found.add(key(value))
-        if len(found) > MOST_CLASSES:
+        label = key(value)
+        missing += label == ""
+        found.add(label)
+        if len(found) > MOST_CLASSES + 1:
             return False
-    if not len(found) >= 2 or "" in found or any(_too_long(name) for name in found):
+    found.discard("")  # a row without a class is an error of its own
+    if 2 * missing > len(values) or any(_too_long(name) for name in found):
         return False
-    return not repeated or 2 * len(found) <= len(values)
+    fewest = 2 * len(found) if repeated else 0
+    return 2 <= len(found) <= MOST_CLASSES and fewest <= len(values)
 
 
 def _too_long(name: str) -> bool:
@@ -407,7 +413,7 @@ def _one_to_one(first: Sequence[Any], second: Sequence[Any], repeated: bool = Tr
 
 
 def _are_names(values: Sequence[Any]) -> bool:
-    return not all(map(_WHOLE.fullmatch, map(key, values)))
+    return not all(_WHOLE.fullmatch(label) for label in map(key, values) if label)
 
 
 def _words(values: Sequence[Any]) -> float:
@@ -617,10 +623,9 @@ def _plain_numbers(train: Split, labels: list[str]) -> tuple[dict[str, int], tup
     last = next((n for n, after in pairwise(found) if after > n + 1), None)
     problem = "they begin with neither 0 nor 1"
     if found[0] in (0, 1) and last is not None:
-        where = ""
+        problem = f"no row has the class {last + 1}"
         if str(found[-1]) in train.keys:
-            where = f", {train.place(str(found[-1]))} has {found[-1]}"
-        problem = f"no row has the class {last + 1}{where}"
+            problem += f" ({train.place(str(found[-1]))}, has {found[-1]})"
     raise NewsFormatError(
         f"{train.table.name} has the classes {counts}: {problem}. If these are all, name them: "
         f"classes={{{example}{more}}}."

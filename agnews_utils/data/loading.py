@@ -84,7 +84,9 @@ class News:
             rows = f"{train:,} of {there:,} training rows"
         elif self.name == "ag_news" and not self.complete:
             rows = f"{train:,} training rows from a changed file"
-        test = f"{len(self.test):,} test rows" + (" set aside from them" if self.carved else "")
+        test = f"{len(self.test):,} test rows" + (
+            " set aside from the same file" if self.carved else ""
+        )
         return f"{titles.get(self.name, self.name)} ({rows}, {test})"
 
     @property

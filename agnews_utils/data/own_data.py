@@ -396,6 +396,8 @@ def classes_in_words(classes: Sequence[str]) -> str:
     """Return number and names of the classes; of many, the first ten."""
     shown = ", ".join(_one_line(name) for name in classes[:10])
     more = f" and {len(classes) - 10} more" if len(classes) > 10 else ""
+    if list(classes) in ([str(n + start) for n in range(len(classes))] for start in (0, 1)):
+        more += f", counted from {classes[0]}"
     return f"{len(classes)} classes: {shown}{more}"
 
 
