@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,8 @@ def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
 
 def load_encoder(
-    name: str | os.PathLike[str] | None = None, classes: int = len(CLASS_NAMES)
+    name: str | os.PathLike[str] | None = None,
+    classes: int | Sequence[str] = len(CLASS_NAMES),
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Load a pre-trained encoder with a head for classification (bert, "Fine-tuning").
 
@@ -153,9 +154,9 @@ def load_encoder(
     name : str or path, optional
         None for the encoder that comes with the course; else a folder that `save_pretrained` or
         `save_encoder` wrote, or a name on the Hugging Face hub such as "bert-base-uncased".
-    classes : int
-        Outputs of the head. It is new, with random weights (draw them with a seed of your own),
-        unless the folder has a head with as many outputs.
+    classes : int or sequence of str
+        Outputs of the head, or their names, such as `news.classes`. It is new, with random weights
+        (draw them with a seed of your own), unless the folder has a head with as many outputs.
 
     Returns
     -------
@@ -169,12 +170,13 @@ def load_encoder(
     EncoderError
         If files are missing, damaged or do not belong together, or if the hub cannot be reached.
     """
+    labels = _class_names(classes)
     own = name is None or str(name) == BUNDLED
     folder = bundled_encoder() if own else Path(str(name)).expanduser()
     if folder.is_dir():
         check_files(folder)
         try:
-            found = _read(str(folder), classes)
+            found = _read(str(folder), labels)
         except Exception as error:  # every kind, since the readers of the files raise many
             raise EncoderError(
                 f"{shown_path(folder)} cannot be loaded: its files are damaged or do not belong "
@@ -185,11 +187,11 @@ def load_encoder(
     if folder.is_absolute() or place.startswith((".", "~")) or place.count("/") > 1:
         raise EncoderError(f"{shown_path(folder)} does not exist. {_CHOICES}")
     try:
-        found = _read(place, classes)
+        found = _read(place, labels)
     except Exception:  # not, or not completely, in the cache
         check_hub(place)
         try:
-            found = _read(place, classes, download=True)
+            found = _read(place, labels, download=True)
         except Exception as error:
             raise EncoderError(
                 f"{place!r} could not be loaded from the hub ({_first_line(error)}): check the "
@@ -204,16 +206,23 @@ _CHOICES = (
 )
 
 
+def _class_names(classes: int | Sequence[str]) -> list[str]:
+    if isinstance(classes, str):
+        raise TypeError("classes is one string: give a list of names, or their number.")
+    if not isinstance(classes, int):
+        return list(classes)
+    return CLASS_NAMES if classes == len(CLASS_NAMES) else [f"class {i}" for i in range(classes)]
+
+
 def _read(
-    place: str, classes: int, download: bool = False
+    place: str, labels: Sequence[str], download: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, list[str]]:
     """Return network, tokenizer, and the names of the weights that the files lack."""
-    labels = CLASS_NAMES if classes == len(CLASS_NAMES) else [f"class {i}" for i in range(classes)]
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=not download)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             place,
-            num_labels=classes,
+            num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={label: number for number, label in enumerate(labels)},
             use_safetensors=True,

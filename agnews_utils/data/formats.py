@@ -420,8 +420,8 @@ def _found_separator(text: str, part: Part) -> str:
         return best  # a quote is wrong: reading says where
     raise NewsFormatError(
         f"{part.shown}, line 1: one column only, with no comma, semicolon or tab in it; expected a "
-        "column with the class and one with the text. Say separator=... if it is another character. "
-        "Texts without classes are no training or test rows."
+        "column with the class and one with the text. Say separator=... if it is another "
+        "character. Texts without classes are no training or test rows."
     )
 
 

@@ -68,7 +68,7 @@ class News:
     @property
     def complete(self) -> bool:
         """Whether both files are the official AG News files, all 120,000 and 7,600 rows."""
-        whole = self.rows_there is None and len(self.train) == AG_NEWS_ROWS["train.csv"]
+        whole = len(self.train) == AG_NEWS_ROWS["train.csv"]
         return self.name == "ag_news" and self.md5 == AG_NEWS_MD5 and whole
 
     @property
