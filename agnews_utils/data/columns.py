@@ -145,7 +145,7 @@ def _is_header(table: Table, first: list[str], options: Options) -> bool:
     rest = table.rows[1:]
     known = any(_fits(_LABEL, cell) for cell in first)
     known = known and any(_fits(_TEXT, cell) or _fits(_TITLE, cell) for cell in first)
-    if not rest:
+    if not rest or (known and any([str(cell).strip() for cell in row] == first for row in rest)):
         return known
     columns = list(zip(*rest, strict=True))
     if isinstance(options.label, int) and 1 <= options.label <= len(columns):

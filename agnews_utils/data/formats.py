@@ -426,9 +426,9 @@ def _found_separator(text: str, part: Part) -> str:
 
 
 def _has_few_values(head: list[list[str]]) -> bool:
-    """Tell whether a column repeats its values, as one with classes does."""
+    """Tell whether a column repeats its values, two or more, as one with classes does."""
     columns = list(zip(*head[1:], strict=True))
-    return any(2 * len(set(column)) <= len(column) for column in columns)
+    return any(4 <= 2 * len(set(column)) <= len(column) for column in columns)
 
 
 def _read_csv(text: str, name: str, separator: str) -> Table:
@@ -586,10 +586,10 @@ def _read_parquet(data: bytes, name: str) -> Table:
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
-    except ImportError:
+    except ImportError as error:
         raise NewsFormatError(
             f"{name} is Parquet, which needs pyarrow: `pip install pyarrow`, or save the table as "
-            "CSV or JSON lines."
+            f"CSV or JSON lines ({error})."
         ) from None
     try:
         table = parquet.read_table(arrow.BufferReader(data))

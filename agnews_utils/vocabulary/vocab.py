@@ -401,7 +401,7 @@ def encode(
 def _token_list(tokens: Sequence[str]) -> Sequence[str]:
     if not hasattr(tokens, "__getitem__"):
         raise TypeError(
-            f"a text is {tokens!r}, neither a string nor a list of tokens: fill missing texts with "
+            f"a text is {tokens!r}, not a string or a list of tokens: fill missing texts with "
             '"" first.'
         )
     return tokens
