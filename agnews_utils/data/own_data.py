@@ -179,11 +179,12 @@ def _chosen(parts: Sequence[Part], what: str) -> list[Part]:
     parts = exact or list(parts)
     shards = [re.fullmatch(r"(.*?)(\d+)(?:-of-(\d+))?\.(\w+)", part.file_name) for part in parts]
     kinds = {(shard[1], shard[4]) for shard in shards if shard}
-    if len(parts) > 1 and all(shards) and len(kinds) == 1:
-        counts = {int(shard[3]) for shard in shards if shard and shard[3]}
-        if counts and counts != {len(parts)}:
+    counted = {int(shard[3]) for shard in shards if shard and shard[3]}
+    if all(shards) and len(kinds) == 1 and (len(parts) > 1 or counted):
+        numbers = sorted(int(shard[2]) for shard in shards if shard)
+        if counted and (counted != {len(parts)} or len(set(numbers)) < len(parts)):
             raise NewsFormatError(
-                f"{parts[0].shown} is one of {max(counts)} pieces, but {len(parts)} are there: "
+                f"{parts[0].shown} is one of {max(counted)} pieces, but {len(parts)} are there: "
                 "download the others."
             )
         order = [int(shard[2]) for shard in shards if shard]
