@@ -430,7 +430,8 @@ BAD = {
     "an unnamed class": ({"classes.txt": "ham\neggs"}, r"train\.csv, line 2: the class 'spam'"),
     "one class": ({"train.csv": as_csv([("ham", t) for _, t in SPAM])}, "no column with 2 to 100"),
     "a gap": (
-        dict.fromkeys(("train.csv", "test.csv"), as_csv(pairs("023"))), r"no row has the class 1.*classes=\{0: "),
+        dict.fromkeys(("train.csv", "test.csv"), as_csv(pairs("023"))),
+        r"no row has the class 1.*classes=\{0: "),
     "numbers from 2": (
         dict.fromkeys(("train.csv", "test.csv"), as_csv(pairs("23"))), "neither 0 nor 1"),
     "capitals": ({"train.csv": as_csv(SPAM + pairs(["Ham"], 9))}, "'Ham' and 'ham' differ in cap"),
