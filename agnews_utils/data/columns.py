@@ -196,7 +196,7 @@ def _columns(table: Table, options: Options) -> Columns:
     free = [i for i in free if i not in (label, name, *twins)]
     if "text" in chosen:
         return Columns(label, chosen["text"], chosen.get("title"), name)
-    text, title = _text_columns(table, columns, free, chosen.get("title"))
+    text, title = _text_columns(table, columns, label, free, chosen.get("title"))
     return Columns(label, text, title, name)
 
 
@@ -274,6 +274,9 @@ def _groups(columns: list[tuple], likely: list[int]) -> list[list[int]]:
 
 def _more_likely(columns: list[tuple], groups: list[list[int]]) -> list[list[int]]:
     """Leave out what is rather a text that comes several times."""
+    numbers = [g for g in groups if not _are_names(columns[g[0]])]
+    if len(numbers) == 1 and (len(columns) == 2 or (len(columns) == 3 and numbers == [[0]])):
+        return numbers  # beside a word, a number is no text
     wordy = [g for g in groups if _words(columns[g[0]]) >= 2]
     brief = [g for g in groups if g not in wordy]
     if len(brief) == 1:
@@ -307,7 +310,7 @@ def _no_classes(table: Table, column: int, values: Sequence[Any]) -> NewsFormatE
 
 
 def _text_columns(
-    table: Table, columns: list[tuple], free: list[int], title: int | None
+    table: Table, columns: list[tuple], label: int, free: list[int], title: int | None
 ) -> tuple[int, int | None]:
     """Return the column with the text, and that with a title or None."""
     names = table.columns or []
@@ -326,8 +329,9 @@ def _text_columns(
             raise _two_ways(table, "the title", "title", names[titles[0]], names[titles[1]])
         return texts[0], titles[0] if titles else None
     other = [i for i in free if not all(map(_WHOLE.fullmatch, map(key, columns[i][:1000])))]
-    if unnamed(names) and len(names) == 3 and len(other) == 2:
-        return other[1], other[0]  # class, title, description: AG News' form
+    if unnamed(names) and len(names) == 3 and label == 0 and other == [1, 2]:
+        if _words(columns[1]) > 1 or not _all_differ(columns[1]):  # else it is a number of the row
+            return 2, 1  # class, title, description: AG News' form
     if len(other) > 1:
         wordy = [i for i in other if _words(columns[i]) >= 2 or _length(columns[i]) >= 20]
         other = wordy or other
@@ -414,6 +418,10 @@ def _one_to_one(first: Sequence[Any], second: Sequence[Any], repeated: bool = Tr
 
 def _are_names(values: Sequence[Any]) -> bool:
     return not all(_WHOLE.fullmatch(label) for label in map(key, values) if label)
+
+
+def _all_differ(values: Sequence[Any]) -> bool:
+    return len(set(map(key, values))) == len(values) >= _FEW_ROWS
 
 
 def _words(values: Sequence[Any]) -> float:
@@ -576,6 +584,9 @@ def _numbered(
         if numeric:
             _check_known(splits, labels, numbers, f"{train.table.name} itself")
             return numbers, tuple(stored)
+    for label in labels:
+        if label not in train.keys:
+            raise _only_in_test(splits[-1], label, train)
     if train.columns.name is not None:
         named = {
             label: key(row[train.columns.name])
@@ -671,6 +682,14 @@ def _check_known(
             )
 
 
+def _only_in_test(split: Split, label: str, train: Split) -> NewsFormatError:
+    return NewsFormatError(
+        f"{split.place(label)}: the class {label!r} is only among the test rows, no row of "
+        f"{train.table.name} has it: nothing could learn it. Give training rows of it, or delete "
+        "these test rows."
+    )
+
+
 def _check_complete(
     train: Split, splits: list[Split], numbers: Mapping[str, int], names: tuple[str, ...]
 ) -> None:
@@ -686,11 +705,7 @@ def _check_complete(
         labels = [label for label, n in numbers.items() if n == number]
         for split in splits[1:]:
             if found := [label for label in labels if label in split.keys]:
-                raise NewsFormatError(
-                    f"{split.place(found[0])}: the class {found[0]!r} is only among the test rows, "
-                    f"no row of {train.table.name} has it: nothing could learn it. Give training "
-                    "rows of it, or delete these test rows."
-                )
+                raise _only_in_test(split, found[0], train)
         raise NewsFormatError(
             f"{train.table.name} has no row of the class {name!r}: nothing could learn it. Give "
             "training rows of it, or leave its name out."

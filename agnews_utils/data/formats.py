@@ -313,6 +313,8 @@ def read_table(part: Part, separator: str | None = None, encoding: str | None = 
     if part.kind == "JSON":
         return _read_json(decoded(data, part.shown, "JSON", encoding), part.shown)
     text = decoded(data, part.shown, "CSV", encoding)
+    if told := re.match(r"sep=([^\r\n])(?=[\r\n])", text):  # Excel's own first line
+        text, separator = text[told.end() :], separator or told[1]
     if separator is not None:
         return _read_csv(text, part.shown, separator)
     return _read_csv(text, part.shown, _found_separator(text, part))

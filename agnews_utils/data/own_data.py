@@ -177,6 +177,12 @@ def _chosen(parts: Sequence[Part], what: str) -> list[Part]:
     """Return the one file of a split, or all of its shards in their order."""
     exact = [part for part in parts if part.file_name.split(".")[0] == what]
     parts = exact or list(parts)
+    folders = {part.path.parent for part in parts}
+    if len(folders) > 1 and all(part.file_name.endswith(".txt") for part in parts):
+        raise NewsFormatError(
+            f"{shown_path(parts[0].path.parent)} seems to hold one text a file, in a folder for "
+            "each class: write the texts into one file, a row a text with its class."
+        )
     shards = [re.fullmatch(r"(.*?)(\d+)(?:-of-(\d+))?\.(\w+)", part.file_name) for part in parts]
     kinds = {(shard[1], shard[4]) for shard in shards if shard}
     counted = {int(shard[3]) for shard in shards if shard and shard[3]}

@@ -7,8 +7,11 @@ import json
 import os
 import random
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -108,6 +111,10 @@ FORMS = {
     ),
     "semicolon": (
         both(lambda r: as_csv(swapped(r), ";", ["Message", "Category"]), ".csv"),
+        'semicolon, header, text in "Message"',
+    ),
+    "Excel's first line": (
+        both(lambda r: "sep=;\r\n" + as_csv(swapped(r), ";", ["Message", "Category"]), ".csv"),
         'semicolon, header, text in "Message"',
     ),
     "tab": (both(lambda r: as_csv(r, "\t"), ".tsv"), "tab, no header, text in column 2"),
@@ -322,6 +329,20 @@ def test_short_texts_and_other_scripts(folder):
     assert news.classes == ("体育", "财经")
 
 
+def test_words_beside_numbers_are_the_texts(folder):
+    """Also where the texts are so short that they repeat themselves, as classes do."""
+    draw = random.Random(0)
+    rows = [(n % 3, draw.choice(WORDS)) for n in range(TRAIN)]
+    news = load_news(folder({"train.csv": as_csv(rows), "test.csv": as_csv(rows)}))
+    assert news.train["text"].tolist() == [word for _, word in rows]
+    three = [(label + 1, draw.choice("ab"), word) for label, word in rows if label < 2]
+    news = load_news(folder({"train.csv": as_csv(three), "test.csv": as_csv(three)}, "b"))
+    assert news.train["title"].tolist() == [title for _, title, _ in three]
+    ids = [(f"id{n}", *row) for n, row in enumerate(SPAM)]
+    news = load_news(folder({"train.csv": as_csv(ids), "test.csv": as_csv(ids)}, "c"))
+    assert news.train["text"].tolist() == [text for _, text in SPAM]
+
+
 def test_a_text_without_a_title_is_cleaned_into_the_text(folder):
     news = load_news(folder(both(lambda r: as_csv([*r, ("ham", "Kenya #39;s  team")]), ".csv")))
     assert clean_frame(news.train)["text"].iloc[-1] == "Kenya's team"
@@ -425,6 +446,10 @@ BAD = {
         {"test.csv": as_csv([*SPAM_TEST, ("eggs", "with bacon")])},
         r"test\.csv, line 13: the class 'eggs' is only among the test rows",
     ),
+    "hidden classes": (
+        {"train.csv": as_csv(pairs("01")), "test.csv": as_csv([("-1", t) for _, t in SPAM_TEST])},
+        r"test\.csv, line 1: the class '-1' is only among the test rows",
+    ),
     "a named class without rows": (
         {"classes.txt": "ham\nspam\neggs"}, r"no row of the class 'eggs'"),
     "an unnamed class": ({"classes.txt": "ham\neggs"}, r"train\.csv, line 2: the class 'spam'"),
@@ -487,6 +512,9 @@ OTHER = {
         {"train.jsonl": as_json_lines([*SPAM, ("ham", True)])}, r'line 61: "text" holds True'),
     "half a character": (
         {"train.jsonl": as_json_lines([*SPAM, ("ham", "\ud800")])}, r"line 61: .*surrogate"),
+    "a file a text": (
+        {f"train/{name}/{n}.txt": "a text" for name in ("pos", "neg") for n in range(3)},
+        "one text a file, in a folder for each class"),
     "no gzip": ({"train.csv.gz": as_csv(SPAM)}, "no gzip archive, in spite of its name"),
     "half a gzip": ({"train.csv.gz": gzip.compress(as_csv(SPAM).encode())[:-9]}, "damaged gzip"),
     "no ZIP": ({"data.zip": b"abc"}, "damaged ZIP"),
@@ -567,6 +595,24 @@ def test_the_options_are_those_of_the_docstring():
 
     named = [name for name in inspect.signature(load_news).parameters if name != "source"]
     assert sorted(named) == sorted(Options.__dataclass_fields__)
+
+
+def test_the_settings_in_the_data_card_are_read():
+    card = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", card, re.DOTALL)
+    assert len(examples) == 2
+    given = [Options(**tomllib.loads(example)).given for example in examples]
+    assert set(given[0]) == set(Options.__dataclass_fields__)
+    assert given[1] == {"classes": {"0": "negative", "4": "positive"}}
+
+
+def test_make_hands_the_name_of_a_folder_over_as_it_is():
+    make = shutil.which("make") or pytest.skip("no make here")
+    name = "my data's folder"
+    for goal in ("run", "bench"):
+        command = [make, "-n", "-f", str(ROOT / "Makefile"), goal, f"DATA={name}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert shlex.split(done.stdout.splitlines()[-1])[-2:] == ["--data", name]
 
 
 def test_files_that_are_not_there(folder):

@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sources = []
     for data in options.data or default_data():
         folder = Path(data)
-        sources.append(str(folder.resolve()) if folder.is_dir() else data)
+        sources.append(str(folder.resolve()) if folder.exists() else data)
     loaded = [(load_news(source), source) for source in sources]
     passed = [measure(chapters, news, source, not options.chapter) for news, source in loaded]
     return int(not all(passed))
