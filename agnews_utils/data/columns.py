@@ -329,9 +329,10 @@ def _text_columns(
             raise _two_ways(table, "the title", "title", names[titles[0]], names[titles[1]])
         return texts[0], titles[0] if titles else None
     other = [i for i in free if not all(map(_WHOLE.fullmatch, map(key, columns[i][:1000])))]
-    if unnamed(names) and len(names) == 3 and label == 0 and other == [1, 2]:
-        if _words(columns[1]) > 1 or not _all_differ(columns[1]):  # else it is a number of the row
-            return 2, 1  # class, title, description: AG News' form
+    ag_form = unnamed(names) and len(names) == 3 and label == 0 and other == [1, 2]
+    # Words that all differ are no titles but numbers of the rows, such as "id17".
+    if ag_form and (_words(columns[1]) > 1 or not _all_differ(columns[1])):
+        return 2, 1
     if len(other) > 1:
         wordy = [i for i in other if _words(columns[i]) >= 2 or _length(columns[i]) >= 20]
         other = wordy or other
