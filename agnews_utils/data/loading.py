@@ -213,7 +213,8 @@ def _own_data(place: Path, given: Options) -> tuple[News, str]:
             return news, f"{_AG_NEWS_FORM}, {classes_in_words(own)}{remark}"
     found = read_own_data(place, options, names_from)
     name = _data_set_name(place, found.md5)
-    news = News(name, place, found.train, found.test, found.md5, found.classes, carved=found.carved)
+    train, test, classes = found.train, found.test, found.classes
+    news = News(name, folder, train, test, found.md5, classes, carved=found.carved)
     return news, found.read_as
 
 

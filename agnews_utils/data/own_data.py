@@ -118,10 +118,11 @@ def _class_file(path: Path, encoding: str | None) -> list[str] | dict[str, str]:
     lines = decoded(path.read_bytes(), shown_path(path), "a list of names", encoding).splitlines()
     lines = [line.strip() for line in lines if line.strip()]
     numbered = [re.fullmatch(r"(\d+)\s*[\t ,;:=]\s*(\S.*)", line) for line in lines]
-    numbers = [int(match[1]) for match in numbered if match]
-    if len(numbers) == len(lines) and numbers == list(range(numbers[0], numbers[0] + len(lines))):
-        return {match[1]: match[2] for match in numbered if match}
-    return lines
+    named = {match[1]: match[2] for match in numbered if match}
+    numbers = [int(number) for number in named]
+    in_order = bool(numbers) and numbers == list(range(numbers[0], numbers[0] + len(lines)))
+    # "1 star", "2 stars", "3 stars": there the numbers belong to the names.
+    return named if in_order and len(set(named.values())) == len(lines) else lines
 
 
 # ---------------------------------------------------------------------------- which file holds what

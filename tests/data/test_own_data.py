@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agnews_utils.cleaning.pipeline import clean_frame
+from agnews_utils.data.ag_news_csv import read_news_csv
 from agnews_utils.data.columns import Options
 from agnews_utils.data.duplicates import near_duplicate_groups
 from agnews_utils.data.formats import NewsFormatError
@@ -590,6 +591,12 @@ def test_impossible_options_are_named(options, message, folder):
         load_news(folder(both(as_csv, ".csv")), **options)
 
 
+def test_numbers_may_belong_to_the_names_in_a_class_file(folder):
+    stars = ["1 star", "2 stars", "3 stars"]
+    files = {name: as_csv(pairs("123")) for name in ("train.csv", "test.csv")}
+    assert load_news(folder(files | {"classes.txt": "\n".join(stars)})).classes == tuple(stars)
+
+
 def test_the_options_are_those_of_the_docstring():
     import inspect
 
@@ -656,6 +663,7 @@ def test_one_file_can_be_named(folder):
     place = folder({"spam.csv": as_csv(SPAM), "other.csv": as_csv(SPAM)})
     news = load_news(place / "spam.csv")
     assert (news.name, news.carved, set(news.md5)) == ("spam", True, {"spam.csv"})
+    assert news.folder == place
     archive = folder({"both.zip": packed(both(as_csv, ".csv"))}, "b") / "both.zip"
     assert len(load_news(archive).test) == TEST
     ag = folder(both(as_csv, ".csv"), "c")
@@ -701,6 +709,24 @@ def test_a_terminal_that_knows_few_characters_gets_the_line_all_the_same(tmp_pat
 
 
 # --------------------------------------------------------------------------------- any bytes at all
+
+
+@settings(max_examples=100)
+@given(
+    content=st.binary(max_size=300)
+    | st.text(alphabet='1234,;"\n\r ab', max_size=200).map(str.encode)
+)
+def test_any_bytes_in_ag_news_form_end_in_rows_or_in_one_sentence(content, tmp_path_factory):
+    path = tmp_path_factory.mktemp("any") / "news.csv"
+    path.write_bytes(content)
+    try:
+        frame = read_news_csv(path)
+    except NewsFormatError as error:
+        assert re.search(r"news\.csv(, line \d+| is | has )", str(error))
+        assert "\n" not in str(error)
+    else:
+        assert len(frame) > 0
+        assert frame["label"].between(0, 3).all()
 
 
 SUFFIXES = [".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".csv.gz", ".zip", ".json.gz"]
