@@ -722,8 +722,9 @@ def test_any_bytes_in_ag_news_form_end_in_rows_or_in_one_sentence(content, tmp_p
     try:
         frame = read_news_csv(path)
     except NewsFormatError as error:
-        assert re.search(r"news\.csv(, line \d+| is | has )", str(error))
-        assert "\n" not in str(error)
+        message = str(error)
+        assert re.search(r"news\.csv(, line \d+| is | has )", message)
+        assert "\n" not in message
     else:
         assert len(frame) > 0
         assert frame["label"].between(0, 3).all()
