@@ -1,6 +1,6 @@
 # AG News from scratch. Two commands matter: `make run` and `make test`.
 #
-#   make run  [DATA=ag_news|newsbriefs|<folder>] [CHAPTER="1 3"]   execute the course, see build/
+#   make run  [DATA=ag_news|newsbriefs|"a folder"] [CHAPTER="1 3"]  execute the course, see build/
 #   make test [LANE=classroom|modern] [DEVICE=cpu|cuda]            all tests, every notebook too
 #   make check                                                     what an author needs: see CONTRIBUTING.md
 #   make lab                                                       JupyterLab on notebooks/
@@ -33,7 +33,10 @@ endif
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 COURSE := $(BIN)/python -m tools.builder
-DATA_OPTION := $(if $(DATA),--data $(DATA))
+# One argument for the shell, whatever spaces and quotes the name of a folder has.
+quote := '
+quoted = '$(subst $(quote),'\'',$(1))'
+DATA_OPTION := $(if $(DATA),--data $(call quoted,$(DATA)))
 
 .PHONY: run test check lab data encoder gpu notebooks record results sync refresh lint format bench browser-test \
     publish lock environment

@@ -83,6 +83,15 @@ def start(seed: int = 42) -> None:
     )
 
 
+def say(line: str) -> None:
+    """Print a line, with "?" for each character that the terminal cannot show.
+
+    Names of folders and classes are the user's, and terminals that know few characters exist.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(line.encode(encoding, "replace").decode(encoding))
+
+
 def seed_everything(seed: int = 42) -> None:
     """Seed `random`, NumPy and torch (CPU and every GPU)."""
     import numpy as np
@@ -152,7 +161,7 @@ def record(
     ValueError
         If a metric is not finite or cannot be stored as JSON; the message names it.
     """
-    print(headline)
+    say(headline)
     target_folder = folder or os.environ.get(RECORD_VARIABLE)
     if not target_folder:
         return

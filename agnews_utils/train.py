@@ -52,7 +52,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "lstm": partial(RecurrentClassifier, cell="lstm", pooling="max"),
     "bilstm": partial(RecurrentClassifier, cell="lstm", pooling="max", bidirectional=True),
 }
-"""The networks by name; each takes the size of the vocabulary and the share of dropped words."""
+"""The networks by name; each takes the size of the vocabulary, the number of classes, and the share
+of dropped words."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     add = parser.add_argument
     add("--model", choices=sorted(MODELS), default="bilstm", help="default: bilstm")
-    add("--data", help="ag_news, newsbriefs or a folder; default: what load_news() picks")
+    add("--data", help="ag_news, newsbriefs, a folder or a file; default: what load_news() picks")
     add("--rows", type=_positive, help="train on so many rows, drawn at random, for a quick try")
     add("--epochs", type=_positive, default=3)
     add("--batch-size", type=_positive, default=64, help="rows per step, over all processes")
@@ -102,11 +103,17 @@ def _positive(text: str) -> int:
     return number
 
 
+def limited(news: News, options: argparse.Namespace) -> News:
+    """Return the data with as many training rows as `--rows` asks for, drawn at random."""
+    if options.rows is None or options.rows >= len(news.train):
+        return news
+    rows = news.train.sample(options.rows, random_state=options.seed).sort_index()
+    return news.with_training_rows(rows)
+
+
 def prepare(news: News, options: argparse.Namespace) -> Prepared:
     """Split off validation rows, clean, build the vocabulary on the rest, make the loaders."""
-    rows = news.train
-    if options.rows is not None and options.rows < len(rows):
-        rows = rows.sample(options.rows, random_state=options.seed).sort_index()
+    rows = limited(news, options).train
     frames = [*train_valid_split(rows, seed=options.seed), news.test]
     tokens = [[tokenize(text) for text in clean_frame(frame)["text"]] for frame in frames]
     vocab = build_vocab(tokens[0], max_tokens=options.vocab_size)
@@ -122,10 +129,12 @@ def prepare(news: News, options: argparse.Namespace) -> Prepared:
 
 def train(options: argparse.Namespace, main_process: bool = True) -> dict[str, Any]:
     """Train and measure; write everything into the output folder; return the metrics."""
-    news = load_news(options.data)
+    news = limited(load_news(options.data), options)
     data = prepare(news, options)
     seed_everything(options.seed)
-    model = MODELS[options.model](len(data.vocab), word_dropout=options.word_dropout)
+    model = MODELS[options.model](
+        len(data.vocab), classes=len(news.classes), word_dropout=options.word_dropout
+    )
     history = fit(
         model,
         data.train,
@@ -147,6 +156,7 @@ def train(options: argparse.Namespace, main_process: bool = True) -> dict[str, A
         "model": options.model,
         "processes": state.num_processes,
         "device": str(state.device.type),
+        "classes": list(news.classes),
         "parameters": count_parameters(model)["total"],
         "vocab_size": len(data.vocab),
         "epochs": len(history.epochs["epoch"]),

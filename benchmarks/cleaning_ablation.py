@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     summary |= {"margin": MARGIN, "variants": table}
     record(
         "cleaning_ablation",
-        news,
+        news.with_training_rows(rows),
         {**settings, **summary},
         headline=f"linear model on repaired text: {table[REPAIRED]['accuracy']:.1%} (validation)",
         seed=0,

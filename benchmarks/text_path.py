@@ -34,7 +34,8 @@ from typing import Any
 
 from agnews_utils import runtime
 from agnews_utils.cleaning.pipeline import Cleaner
-from agnews_utils.data.loading import News, load_news, read_news_csv
+from agnews_utils.data.ag_news_csv import read_news_csv
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.vocabulary.vocab import build_vocab, encode, tokenize_all
 from benchmarks import Target
 

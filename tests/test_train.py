@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from safetensors.numpy import load_file
 
 from agnews_utils import train
 from agnews_utils.data.loading import load_news
@@ -54,6 +55,10 @@ def test_it_writes_all_that_the_run_made(alone):
     assert metrics["epochs"] == 2
     assert metrics["train_documents"] + metrics["valid_documents"] == 300
     result = json.loads((folder / "train_bilstm.newsbriefs.json").read_text())
+    assert "(300 of 1,800 training rows, 400 test rows)" in result["data"]["description"]
+    assert "(300 of 1,800 training rows, 400 test rows)" in result["headline"]
+    assert result["data"]["rows"] == {"train": 300, "test": 400}
+    assert metrics["classes"] == ["World", "Sports", "Business", "Sci/Tech"]
     assert result["metrics"]["valid_accuracy"] == pytest.approx(metrics["valid_accuracy"], rel=1e-5)
     history = History.from_json(folder / "history.json")
     assert history.epochs["documents"] == [metrics["train_documents"]] * 2
@@ -112,6 +117,29 @@ def test_a_second_run_needs_resume_and_then_changes_nothing(tmp_path, capsys):
     assert train.main([*arguments, "--resume"]) == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert numbers(again) == numbers(first)
+
+
+@pytest.mark.parametrize("classes", [["ham", "spam"], ["一", "三", "二"]])
+def test_own_classes_are_trained_on_any_terminal(classes, tmp_path):
+    """A folder with a space and a Chinese name, semicolons, and a terminal that knows neither."""
+    folder = tmp_path / "own 短信"
+    folder.mkdir()
+    rows = [f"{classes[n % len(classes)]};text {n} of {n % 7} {n % 11}" for n in range(120)]
+    for name in ("train.csv", "test.csv"):
+        (folder / name).write_text("\n".join(["Kind;Message", *rows]), encoding="utf-8")
+    command = [sys.executable, "-m", "agnews_utils.train", "--data", str(folder), "--model", "bag"]
+    done = subprocess.run(
+        [*command, "--epochs", "1", "--output", str(tmp_path / "run")],
+        capture_output=True,
+        cwd=ROOT,
+        env=quiet_variables() | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b'read as: semicolon, header, text in "Message"' in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1])["classes"] == classes
+    saved = load_file(tmp_path / "run" / "model.safetensors")
+    assert saved["output.weight"].shape[0] == len(classes)
 
 
 def test_mistakes_get_a_sentence(tmp_path, capsys):

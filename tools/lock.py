@@ -36,7 +36,7 @@ def locked_versions(path: Path) -> dict[str, str]:
 def lock(lane: str) -> Path:
     """Resolve ``pyproject.toml`` with the extras of one lane and write its lock."""
     command = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11",
-               "--extra", "notebook", "--extra", "develop", "--extra", lane,
+               "--extra", "notebook", "--extra", "formats", "--extra", "develop", "--extra", lane,
                "--no-header", "--no-annotate", "--quiet"]  # fmt: skip
     target = ROOT / "requirements" / f"{lane}.txt"
     with written_whole(target) as partial:

@@ -12,16 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from agnews_utils.bert.masking import corrupt
 from agnews_utils.training.inference import Batch
 
 
 class WrappedBatches:
-    """The batches of a loader, each changed by a function; its order is the loader's."""
+    """The batches of a loader, or of such a wrapper, each changed; the order stays.
 
-    def __init__(self, loader: DataLoader) -> None:
+    Parameters
+    ----------
+    loader : DataLoader or WrappedBatches
+        From `bert_loader` or `make_loader`.
+    """
+
+    def __init__(self, loader: Any) -> None:
         self.loader = loader
 
     def __len__(self) -> int:
@@ -37,8 +42,10 @@ class WrappedBatches:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the coming pass; `fit` calls it."""
-        set_epoch = getattr(self.loader, "set_epoch", None)
-        (set_epoch or self.loader.batch_sampler.set_epoch)(epoch)
+        inner = (
+            self.loader if isinstance(self.loader, WrappedBatches) else self.loader.batch_sampler
+        )
+        inner.set_epoch(epoch)
 
 
 class HiddenPieces(WrappedBatches):
@@ -63,7 +70,7 @@ class HiddenPieces(WrappedBatches):
 
     def __init__(
         self,
-        loader: DataLoader,
+        loader: Any,
         share: float,
         mask_id: int,
         special_ids: Collection[int],
@@ -103,13 +110,13 @@ class TaughtBatches(WrappedBatches):
         What the teacher says of each row.
     """
 
-    def __init__(self, loader: DataLoader, probabilities: np.ndarray) -> None:
+    def __init__(self, loader: Any, probabilities: np.ndarray) -> None:
         super().__init__(loader)
         self.probabilities = torch.from_numpy(np.asarray(probabilities, dtype=np.float32))
-        if len(self.probabilities) != len(loader.dataset):  # type: ignore[arg-type]
+        if len(self.probabilities) != len(loader.dataset):
             raise ValueError(
                 f"the teacher knows {len(self.probabilities)} rows, and there are "
-                f"{len(loader.dataset)}: give one row of probabilities for each."  # type: ignore[arg-type]
+                f"{len(loader.dataset)}: give one row of probabilities for each."
             )
 
     def __iter__(self) -> Iterator[Batch]:

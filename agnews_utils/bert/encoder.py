@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -193,7 +193,7 @@ def tokenizer_config(longest: int, inputs: list[str], special: dict[str, str]) -
 
 def load_encoder(
     name: str | os.PathLike[str] | None = None,
-    classes: int = len(CLASS_NAMES),
+    classes: int | Sequence[str] = len(CLASS_NAMES),
     *,
     quiet: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -209,9 +209,9 @@ def load_encoder(
         a folder that `save_pretrained` or `save_encoder` wrote; or a name on the Hugging Face hub
         such as "bert-base-uncased". Without it the environment variable `AGNEWS_ENCODER` decides;
         without that, all-MiniLM-L6-v2 if it has been downloaded, else the bundled one.
-    classes : int
-        Outputs of the head. It is new, with random weights (draw them with a seed of your own),
-        unless the folder has a head with as many outputs.
+    classes : int or sequence of str
+        Outputs of the head, or their names, such as `news.classes`. It is new, with random weights
+        (draw them with a seed of your own), unless the folder has a head with as many outputs.
     quiet : bool
         Print nothing.
 
@@ -233,11 +233,12 @@ def load_encoder(
             return load_encoder(variable, classes, quiet=quiet)
         except EncoderError as error:
             raise EncoderError(f"AGNEWS_ENCODER={variable}: {error}") from None
+    labels = _class_names(classes)
     place = _chosen(name)
     if isinstance(place, Path):
-        model, tokenizer = _from_folder(place, classes)
+        model, tokenizer = _from_folder(place, labels)
     else:
-        model, tokenizer = _from_hub(place, classes)
+        model, tokenizer = _from_hub(place, labels)
     if not quiet:
         print(f"Loaded {_description(model, place)}.")
     return model, tokenizer
@@ -273,10 +274,12 @@ def _chosen(name: str | os.PathLike[str] | None) -> Path | str:
     return wanted
 
 
-def _from_folder(folder: Path, classes: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _from_folder(
+    folder: Path, labels: list[str]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     check_files(folder)
     try:
-        found = _read(str(folder), classes)
+        found = _read(str(folder), labels)
     except Exception as error:  # every kind, since the readers of the files raise many
         raise EncoderError(
             f"{shown_path(folder)} cannot be loaded: its files are damaged or do not belong "
@@ -285,13 +288,13 @@ def _from_folder(folder: Path, classes: int) -> tuple[PreTrainedModel, PreTraine
     return _checked(*found, shown_path(folder))
 
 
-def _from_hub(name: str, classes: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _from_hub(name: str, labels: list[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     try:
-        found = _read(name, classes)
+        found = _read(name, labels)
     except Exception:  # not, or not completely, in the cache
         check_hub(name)
         try:
-            found = _read(name, classes, download=True)
+            found = _read(name, labels, download=True)
         except Exception as error:
             raise EncoderError(
                 f"{name!r} could not be loaded from the hub ({_first_line(error)}): check the "
@@ -315,16 +318,23 @@ def _description(model: PreTrainedModel, place: Path | str) -> str:
     return f"{place.resolve().name} {size}, {origin}"
 
 
+def _class_names(classes: int | Sequence[str]) -> list[str]:
+    if isinstance(classes, str):
+        raise TypeError("classes is one string: give a list of names, or their number.")
+    if not isinstance(classes, int):
+        return list(classes)
+    return CLASS_NAMES if classes == len(CLASS_NAMES) else [f"class {i}" for i in range(classes)]
+
+
 def _read(
-    place: str, classes: int, download: bool = False
+    place: str, labels: Sequence[str], download: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, list[str]]:
     """Return network, tokenizer, and the names of the weights that the files lack."""
-    labels = CLASS_NAMES if classes == len(CLASS_NAMES) else [f"class {i}" for i in range(classes)]
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=not download)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             place,
-            num_labels=classes,
+            num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={label: number for number, label in enumerate(labels)},
             use_safetensors=True,

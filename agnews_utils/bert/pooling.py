@@ -59,7 +59,6 @@ class MeanPooledClassifier(BertForSequenceClassification):
             )
         pooled = cls(model.config)
         pooled.bert = model.bert
-        # The head's small weights suit a pooler whose outputs reach from -1 to 1.
         return pooled.train(model.training)
 
     def forward(
@@ -68,7 +67,7 @@ class MeanPooledClassifier(BertForSequenceClassification):
         """Return the logits, shape (batch, classes), and the loss if labels are there."""
         states = self.bert(input_ids, attention_mask=attention_mask)[0]
         logits = self.classifier(self.dropout(mean_pool(states, attention_mask)))
-        loss = None if labels is None else F.cross_entropy(logits, labels)
+        loss: Any = None if labels is None else F.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
 
 

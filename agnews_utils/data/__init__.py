@@ -1,9 +1,12 @@
 """Chapter "Dataset exploration": load the news, count what is in them, find near duplicates, split.
 
-`corpus` names the files, `loading` reads them, `download` fetches AG News, `exploration` counts,
-`duplicates` finds texts that are (nearly) the same, `splitting` carves validation rows.
+`corpus` names the files of AG News, `ag_news_csv` reads them, `download` fetches them; `own_data`
+reads anybody's texts (`formats`: the files, `columns`: what is in them), and `loading` is the door
+to all. `exploration` counts, `duplicates` finds texts that are (nearly) the same, `splitting`
+carves validation rows.
 """
 
+from agnews_utils.data.ag_news_csv import read_news_csv
 from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.data.download import download_ag_news
 from agnews_utils.data.duplicates import (
@@ -21,7 +24,7 @@ from agnews_utils.data.exploration import (
     log_odds,
     news_source,
 )
-from agnews_utils.data.loading import load_news, read_news_csv, read_truth
+from agnews_utils.data.loading import load_news, read_truth
 from agnews_utils.data.splitting import train_valid_split
 
 __all__ = [

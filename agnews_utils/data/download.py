@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agnews_utils.data.corpus import AG_NEWS_MD5, ag_news_folder
 from agnews_utils.files import file_hash, shown_path, written_whole
+from agnews_utils.runtime import say
 
 #: Addresses that hold the official files; the second reaches the same ones over another host.
 MIRRORS = (
@@ -86,11 +87,11 @@ def download_ag_news(
         target, done = folder / name, "is there and verified."
         if not target.is_file() or file_hash(target, "md5") != md5:
             if progress and target.is_file():
-                print(f"{shown_path(target)} is not the official file: fetching it again.")
+                say(f"{shown_path(target)} is not the official file: fetching it again.")
             _fetch(target, md5, addresses, timeout, progress)
             done = "is downloaded and verified."
         if progress:
-            print(shown_path(target), done)
+            say(f"{shown_path(target)} {done}")
     return folder
 
 

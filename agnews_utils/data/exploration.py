@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import sqrt
 from statistics import NormalDist
 
@@ -41,8 +42,20 @@ _NAMES = "|".join(re.escape(name) for name in NEWS_SOURCES)
 _SOURCE = re.compile(rf"\((?P<credit>{_NAMES})\)|(?<!\S)(?P<dateline>{_NAMES}) --? ")
 
 
-def artifact_counts(frame: pd.DataFrame) -> pd.DataFrame:
+def class_names(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the names of the classes of rows that `load_news` gave; else those of AG News."""
+    return tuple(frame.attrs.get("classes", CLASS_NAMES))
+
+
+def artifact_counts(frame: pd.DataFrame, classes: Sequence[str] | None = None) -> pd.DataFrame:
     """Count the rows that hold each artifact, by class, too (exploration, "Dirt in the texts").
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Rows with the columns `text` and `label`.
+    classes : sequence of str, optional
+        Names of the classes; by default those that `load_news` found in the data.
 
     Returns
     -------
@@ -53,15 +66,14 @@ def artifact_counts(frame: pd.DataFrame) -> pd.DataFrame:
     require_columns(frame, "text", "label")
     labels = frame["label"].to_numpy()
     texts = frame["text"].tolist()
+    names = class_names(frame) if classes is None else classes
     rows = {}
     for name, pattern in ARTIFACTS.items():
         found = np.fromiter((pattern.search(text) is not None for text in texts), bool, len(texts))
-        by_class = np.bincount(labels[found], minlength=len(CLASS_NAMES))
+        by_class = np.bincount(labels[found], minlength=len(names))
         percent = 100 * found.mean() if len(found) else 0.0
         rows[name] = [int(found.sum()), percent, *by_class]
-    counts = pd.DataFrame.from_dict(
-        rows, orient="index", columns=["total", "percent", *CLASS_NAMES]
-    )
+    counts = pd.DataFrame.from_dict(rows, orient="index", columns=["total", "percent", *names])
     return counts.rename_axis("artifact")
 
 
@@ -82,6 +94,8 @@ def news_source(rows: pd.DataFrame | pd.Series) -> pd.Series:
     Series
         The source of each row with the index of `rows`; "" where none is named.
     """
+    if isinstance(rows, str):
+        raise TypeError("rows is one string: give a frame or a column of texts.")
     if isinstance(rows, pd.DataFrame):
         require_columns(rows, "text")
         rows = rows["text"]

@@ -5,7 +5,7 @@ Wrong labels are found by confident learning (Northcutt, Jiang and Chuang, 2021)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,12 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedGroupKFold
 
-from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.data.duplicates import (
     list_of_texts,
     near_duplicate_groups,
     near_duplicate_pairs,
 )
-from agnews_utils.data.exploration import accuracy_interval
+from agnews_utils.data.exploration import accuracy_interval, class_names
 from agnews_utils.data.loading import read_truth
 from agnews_utils.evaluation.metrics import (
     checked_flags,
@@ -33,7 +32,11 @@ from agnews_utils.vocabulary.vocab import tokenize_all
 
 
 def read_closely(
-    frame: pd.DataFrame, probabilities: ArrayLike, count: int = 5, mistakes: bool = True
+    frame: pd.DataFrame,
+    probabilities: ArrayLike,
+    count: int = 5,
+    mistakes: bool = True,
+    classes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return the mistakes that a model is most sure of, or the hits that it is least sure of.
 
@@ -49,6 +52,8 @@ def read_closely(
         Rows wanted; fewer come if there are not so many.
     mistakes : bool
         False for the hits.
+    classes : sequence of str, optional
+        Names of the classes; by default those that `load_news` found in the data.
 
     Returns
     -------
@@ -62,14 +67,20 @@ def read_closely(
         If rows and probabilities do not fit together.
     """
     true, probabilities = checked_rows(frame["label"], probabilities, "frame['label']")
+    names = class_names(frame) if classes is None else classes
+    if probabilities.shape[1] != len(names):
+        raise ValueError(
+            f"probabilities has {probabilities.shape[1]} columns, but there are {len(names)} "
+            f"classes ({', '.join(names[:4])}, ...): pass classes=news.classes."
+        )
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wanted = np.flatnonzero((predicted != true) == mistakes)
     order = np.argsort(-confidence[wanted] if mistakes else confidence[wanted], kind="stable")
     rows = wanted[order[:count]]
     return pd.DataFrame(
         {
-            "true": [CLASS_NAMES[label] for label in true[rows]],
-            "predicted": [CLASS_NAMES[label] for label in predicted[rows]],
+            "true": [names[label] for label in true[rows]],
+            "predicted": [names[label] for label in predicted[rows]],
             "confidence": confidence[rows],
             "text": frame["text"].iloc[rows].tolist(),
         },

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from scipy.special import softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
+from agnews_utils.data.duplicates import list_of_texts
 from agnews_utils.data.loading import News
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.evaluation.metrics import checked_probabilities
@@ -115,7 +117,7 @@ def store_predictions(
         "format": _FORMAT,
         "model": predictions.model,
         "seed": str(predictions.seed),
-        "test_md5": news.md5.get("test.csv", ""),
+        "test_md5": news.test_md5,
         "trained_on": news.description,
         "cost": json.dumps(predictions.cost),
     }
@@ -152,7 +154,7 @@ def stored_predictions(
         If there are none for these test rows, or a file is damaged.
     """
     place = course_path("results/predictions") if folder is None else Path(folder)
-    paths = sorted(place.glob(f"*.{news.name}.safetensors"))
+    paths = sorted(place.glob(f"*.{escape(news.name)}.safetensors"))
     found = [_read(path, news) for path in paths]
     if not found:
         raise PredictionError(
@@ -176,7 +178,7 @@ def _read(path: Path, news: News) -> Predictions:
         raise PredictionError(f"{path.name} is damaged ({error}): restore it.") from error
     if about.get("format") != _FORMAT or not about.get("model"):
         raise PredictionError(f"{path.name} is no file of predictions of this course.")
-    if about["test_md5"] != news.md5.get("test.csv", ""):
+    if about["test_md5"] != news.test_md5:
         raise PredictionError(
             f"{path.name} was made on another test file than the one in {news.folder.name}: its "
             "rows would be compared with labels that are not theirs."
@@ -230,22 +232,36 @@ class LinearClassifier:
         How hard it tries to fit the training rows.
     least_rows : int
         Terms that fewer training rows hold are left out.
+    classes : int, optional
+        Columns of the probabilities; by default as many as the labels of the training rows ask for.
     """
 
-    def __init__(self, c: float = 1.0, least_rows: int = 2) -> None:
+    def __init__(self, c: float = 1.0, least_rows: int = 2, classes: int | None = None) -> None:
+        self.classes = classes
         self.features = TfidfVectorizer(
             ngram_range=(1, 2), sublinear_tf=True, min_df=least_rows, dtype=np.float32
         )
         self.machine = LinearSVC(C=c, random_state=0)
 
     def fit(self, texts: Iterable[str], labels: ArrayLike) -> LinearClassifier:
-        """Learn from texts and their labels; returns itself."""
+        """Learn from texts and their labels, numbers from 0; returns itself."""
+        texts = list_of_texts(texts)
         self.machine.fit(self.features.fit_transform(texts), labels)
         return self
 
     def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
-        """Return the softmax of the margins, shape (texts, classes)."""
-        return softmax(self.machine.decision_function(self.features.transform(texts)), axis=1)
+        """Return the softmax of the margins, shape (texts, classes).
+
+        A class that no training row had gets 0.
+        """
+        features = self.features.transform(list_of_texts(texts))
+        margins = self.machine.decision_function(features)
+        if margins.ndim == 1:  # two classes share one machine: what speaks for one, speaks against
+            margins = np.column_stack([-margins, margins])
+        known = self.machine.classes_
+        probabilities = np.zeros((len(margins), self.classes or int(known.max()) + 1))
+        probabilities[:, known] = softmax(margins, axis=1)
+        return probabilities
 
     @property
     def parameters(self) -> int:
@@ -262,20 +278,22 @@ def quick_predictions(news: News, seeds: Iterable[int] = (1, 2)) -> dict[str, li
     Parameters
     ----------
     news : News
-        Any data set with four classes.
+        Any data set.
     seeds : iterable of int
         One run of the bag of embeddings for each.
     """
     fit_rows, valid_rows = train_valid_split(news.train, 0.05, seed=42)
     fit_rows = fit_rows.sample(min(len(fit_rows), MOST_ROWS), random_state=0)
     frames = (fit_rows, valid_rows, news.test)
+    news = news.with_training_rows(fit_rows)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the arrays are small, and costs are stated for one core
     try:
         bags = [_bag(frames, news, seed) for seed in seeds]
     finally:
         torch.set_num_threads(threads)
-    return {"linear": [linear_run(*frames, trained_on=news.description)], "bag": bags}
+    linear = linear_run(*frames, trained_on=news.description, classes=len(news.classes))
+    return {"linear": [linear], "bag": bags}
 
 
 def linear_run(
@@ -284,10 +302,11 @@ def linear_run(
     test: pd.DataFrame,
     c: float = 1.0,
     trained_on: str = "",
+    classes: int | None = None,
 ) -> Predictions:
     """Train the linear model on `fit_rows`; return its predictions with what it cost."""
     started = time.process_time()
-    model = LinearClassifier(c).fit(fit_rows["text"], fit_rows["label"])
+    model = LinearClassifier(c, classes=classes).fit(fit_rows["text"], fit_rows["label"])
     trained = time.process_time()
     answers = model.predict_proba(test["text"])
     cost = _cost(model.parameters, trained - started, len(test), time.process_time() - trained)
@@ -304,7 +323,9 @@ def _bag(frames: tuple[pd.DataFrame, ...], news: News, seed: int) -> Predictions
         for texts, frame, shuffle in zip(tokens, frames, (True, False, False), strict=True)
     )
     seed_everything(seed)
-    model = BagOfEmbeddings(len(vocab), embedding_size=16, buckets=50_000)
+    model = BagOfEmbeddings(
+        len(vocab), classes=len(news.classes), embedding_size=16, buckets=50_000
+    )
     started = time.process_time()
     fit(model, fit_loader, valid_loader, epochs=6, learning_rate=2e-2, seed=seed)
     trained = time.process_time()

@@ -16,7 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes
+from agnews_utils.plots.style import (
+    CLASS_COLORS,
+    GREY,
+    class_colors,
+    label_axes,
+    new_axes,
+    require_names,
+)
 
 
 def confusion_map(
@@ -34,10 +41,17 @@ def confusion_map(
     counts
         Shape `(classes, classes)`, true classes in rows.
     names
-        Names of the classes.
+        Names of the classes, such as `news.classes`.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer names than classes.
     """
-    ax = new_axes(ax, width=6.4, height=4.4)
     counts = np.asarray(counts)
+    require_names(names, counts.shape[1], "counts")
+    more = max(0, len(names) - 6)
+    ax = new_axes(ax, width=6.4 + 0.5 * more, height=4.4 + 0.45 * more)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     right = np.eye(len(counts), dtype=bool)
     notes = [
@@ -84,8 +98,11 @@ def class_curves(
         Draw the line from (0, 0) to (1, 1), where guessing leads.
     """
     ax = new_axes(ax, width=5.6, height=4.4)
+    known = any(name.startswith(tuple(CLASS_COLORS)) for name in curves)
+    own = {} if known else class_colors(curves)
     for name, (across, up) in curves.items():
-        color = next((c for known, c in CLASS_COLORS.items() if name.startswith(known)), GREY)
+        color = next((c for start, c in CLASS_COLORS.items() if name.startswith(start)), GREY)
+        color = own.get(name, color)
         ax.plot(across, up, color=color, linewidth=1.8, label=name)
     if diagonal:
         ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="guessing")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +19,36 @@ CLASS_COLORS = {
 """One color a class in every chapter: from the palette of Okabe and Ito (2008), which readers
 with the common kinds of color blindness can tell apart."""
 
+OTHER_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
+"""Colors of other classes than those, by their order: the rest of the same palette comes last."""
+
 GREY = "#7F7F7F"
+
+
+def class_colors(names: Iterable[str]) -> dict[str, str]:
+    """Return a color for each class, in the order in which figures show the classes.
+
+    The four classes of AG News have their own colors and order. Others stand in alphabetical
+    order, numbers by their size; from the eighth on, colors lie evenly on the color wheel.
+    """
+    found = set(names)
+    if found <= set(CLASS_COLORS):
+        return {name: color for name, color in CLASS_COLORS.items() if name in found}
+    order = sorted(found, key=lambda name: (0, int(name), "") if name.isdecimal() else (1, 0, name))
+    colors = list(OTHER_COLORS)
+    if len(order) > len(colors):
+        colors = sns.husl_palette(len(order)).as_hex()
+    return dict(zip(order, colors, strict=False))
+
+
+def require_names(names: Sequence[str], classes: int, what: str) -> None:
+    """Raise a ValueError if there are not as many names as classes."""
+    if len(names) != classes:
+        listed = ", ".join(list(names)[:4]) + (", ..." if len(names) > 4 else "")
+        raise ValueError(
+            f"{what} has {classes} classes, but there are {len(names)} names ({listed}): pass "
+            "names=news.classes."
+        )
 
 
 def use_course_style() -> None:
@@ -116,10 +145,10 @@ def length_histograms(
     ax = new_axes(ax)
     lengths, names = np.asarray(lengths), np.asarray(classes)
     edges = np.arange(0, longest + 2, 2)
-    for name in (name for name in CLASS_COLORS if name in set(names)):
+    for name, color in class_colors(names).items():
         own = lengths[names == name]
         shares = 100 * np.histogram(own, edges)[0] / len(own)
-        ax.stairs(shares, edges, color=CLASS_COLORS[name], linewidth=1.6, label=name)
+        ax.stairs(shares, edges, color=color, linewidth=1.6, label=name)
     ax.legend()
     beyond = (lengths >= edges[-1]).mean()
     if beyond:
@@ -147,15 +176,15 @@ def density_by_class(
     Array of Axes, shape `(classes,)`, that share their limits.
     """
     points, names = np.asarray(points), np.asarray(classes)
-    shown = [name for name in CLASS_COLORS if name in set(names)]
+    shown = class_colors(names)
     figure, axes = plt.subplots(
         1, len(shown), figsize=(11, 4.4), sharex=True, sharey=True, squeeze=False
     )
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     (left, bottom), (right, top) = np.quantile(points, [0.005, 0.995], axis=0)
-    for ax, name in zip(axes[0], shown, strict=True):
+    for ax, (name, color) in zip(axes[0], shown.items(), strict=True):
         across, up = points[names == name].T
-        fade = sns.light_palette(CLASS_COLORS[name], as_cmap=True)
+        fade = sns.light_palette(color, as_cmap=True)
         extent = (left, right, bottom, top)
         ax.hexbin(across, up, gridsize=22, extent=extent, bins="log", mincnt=1, cmap=fade)
         ax.set(xlim=(left, right), ylim=(bottom, top))
@@ -200,14 +229,16 @@ def scatters_by_class(
     axes = panels(len(panels_of_points), title, width=10.0, height=4.8)
     # The order of drawing is mixed, so that no class hides the others.
     order = np.random.default_rng(0).permutation(len(classes))
-    colors = np.array([CLASS_COLORS[name] for name in classes])
+    shown = class_colors(classes)
+    shown = CLASS_COLORS if set(shown) <= set(CLASS_COLORS) else shown
+    colors = np.array([shown[name] for name in classes])
     for ax, (name, points) in zip(axes, panels_of_points.items(), strict=True):
         across, up = points[order].T
         ax.scatter(across, up, c=colors[order], s=14, alpha=0.5, linewidths=0)
         ax.set_xticks([])
         ax.set_yticks([])
         label_axes(ax, name, "first component", "second component")
-    for name, color in CLASS_COLORS.items():
+    for name, color in shown.items():
         axes[0].scatter([], [], color=color, s=30, label=name)
     axes[0].legend(loc="best")
     return axes
@@ -229,8 +260,9 @@ def marking_words(scores: Mapping[str, Mapping[str, float]], title: str, x: str)
     """
     tallest = max(len(words) for words in scores.values())
     axes = panels(len(scores), title, width=11, height=0.8 + 0.27 * tallest)
+    colors = class_colors(scores)
     for ax, (name, words) in zip(axes, scores.items(), strict=True):
-        ax.barh(list(words), list(words.values()), color=CLASS_COLORS.get(name, GREY))
+        ax.barh(list(words), list(words.values()), color=colors[name])
         ax.invert_yaxis()
         ax.grid(axis="y", visible=False)
         label_axes(ax, name, x, "")

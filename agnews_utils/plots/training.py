@@ -13,7 +13,14 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from agnews_utils.plots.style import CLASS_COLORS, GREY, label_axes, new_axes
+from agnews_utils.plots.style import (
+    CLASS_COLORS,
+    GREY,
+    class_colors,
+    label_axes,
+    new_axes,
+    require_names,
+)
 
 
 def lines(
@@ -77,7 +84,11 @@ def learning_curves(history: Learned, title: str, ax: Axes | None = None) -> Axe
 
 
 def probability_bars(
-    probabilities: np.ndarray, texts: Sequence[str], title: str, ax: Axes | None = None
+    probabilities: np.ndarray,
+    texts: Sequence[str],
+    title: str,
+    ax: Axes | None = None,
+    names: Sequence[str] = tuple(CLASS_COLORS),
 ) -> Axes:
     """Draw what a model thinks of each text: one bar, divided among the classes.
 
@@ -87,15 +98,24 @@ def probability_bars(
         Shape `(texts, classes)`; rows sum to one.
     texts
         What stands beside each bar, in lines of at most 36 characters.
+    names
+        Names of the classes, such as `news.classes`.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer names than classes.
     """
-    names = [fill(text, 36) for text in texts]
-    height = 1.2 + 0.28 * sum(name.count("\n") + 2 for name in names)
+    require_names(names, probabilities.shape[1], "probabilities")
+    beside = [fill(text, 36) for text in texts]
+    height = 1.2 + 0.28 * sum(text.count("\n") + 2 for text in beside)
     ax = new_axes(ax, height=height)
     start = np.zeros(len(texts))
-    for share, (name, color) in zip(probabilities.T, CLASS_COLORS.items(), strict=True):
-        ax.barh(range(len(texts)), 100 * share, left=start, color=color, label=name)
+    colors = class_colors(names)
+    for share, name in zip(probabilities.T, names, strict=True):
+        ax.barh(range(len(texts)), 100 * share, left=start, color=colors[name], label=name)
         start = start + 100 * share
-    ax.set_yticks(range(len(texts)), names)
+    ax.set_yticks(range(len(texts)), beside)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.65 / (height - 0.8)))

@@ -361,6 +361,8 @@ def build_vocab(
 
 
 def _token_counts(token_lists: Iterable[Sequence[str]]) -> Counter[str]:
+    if isinstance(token_lists, str):
+        raise TypeError("token_lists is one string: give a list of tokenized texts.")
     return Counter(chain.from_iterable(map(_checked_tokens, token_lists)))
 
 
@@ -392,8 +394,17 @@ def encode(
         raise TypeError("texts is one string: give a list or a column of texts.")
     cut = _ChunkTokenizer() if tokenizer is tokenize else tokenizer
     with _paused_garbage_collection():
-        token_lists = (cut(text) if isinstance(text, str) else text for text in texts)
+        token_lists = (cut(text) if isinstance(text, str) else _token_list(text) for text in texts)
         return [vocab.lookup_indices(tokens[:max_length]) for tokens in token_lists]
+
+
+def _token_list(tokens: Sequence[str]) -> Sequence[str]:
+    if not hasattr(tokens, "__getitem__"):
+        raise TypeError(
+            f"a text is {tokens!r}, not a string or a list of tokens: fill missing texts with "
+            '"" first.'
+        )
+    return tokens
 
 
 # ------------------------------------------------------------------------ how many words there are
@@ -420,6 +431,8 @@ def vocabulary_growth(token_lists: Sequence[Sequence[str]]) -> tuple[np.ndarray,
     -------
     (running, distinct) : arrays of int, shape (texts,)
     """
+    if isinstance(token_lists, str):
+        raise TypeError("token_lists is one string: give a list of tokenized texts.")
     seen: set[str] = set()
     distinct = np.empty(len(token_lists), dtype=np.int64)
     for position, tokens in enumerate(token_lists):

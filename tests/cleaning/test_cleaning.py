@@ -22,7 +22,8 @@ from agnews_utils.cleaning.repairs import (
     remove_tags_and_links,
     repair_entities,
 )
-from agnews_utils.data.loading import read_news_csv, read_truth
+from agnews_utils.data.ag_news_csv import read_news_csv
+from agnews_utils.data.loading import read_truth
 from tests.helpers import ROOT, assert_linear, full_data_folder
 
 ALL_STEPS = (*DEFAULT_STEPS, *LOSSY_STEPS)

@@ -37,8 +37,8 @@ from agnews_utils.cleaning.experiments import (
     verdict,
 )
 from agnews_utils.cleaning.pipeline import Cleaner
+from agnews_utils.data.ag_news_csv import read_news_csv
 from agnews_utils.data.duplicates import near_duplicate_pairs
-from agnews_utils.data.loading import read_news_csv
 from agnews_utils.plots import cleaning as plots_cleaning
 from agnews_utils.runtime import recorded
 from benchmarks import cleaning_ablation

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from agnews_utils import files
 from agnews_utils.data import corpus
 from agnews_utils.data import loading as data_module
+from agnews_utils.data.ag_news_csv import read_news_csv
 from agnews_utils.data.corpus import AG_NEWS_MD5, CLASS_NAMES, bundled_folder
 from agnews_utils.data.duplicates import near_duplicate_groups
-from agnews_utils.data.loading import News, NewsFormatError, load_news, read_news_csv
+from agnews_utils.data.formats import NewsFormatError
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.data.splitting import train_valid_split
 from tests.helpers import ROOT, full_data_folder
 
@@ -125,7 +127,9 @@ BAD = {
     "only a header": (b"Class Index,Title,Description\n", "a header but no rows"),
     "two columns": (GOOD + '"2","Cup"\n', r"line 3: 2 columns, expected 3"),
     "four columns": (GOOD + '"2","Cup","x","y"\n', r"line 3: 4 columns"),
-    "semicolons": ('"3";"Oil";"up"\n', r"line 1: "),
+    "semicolons": ('"3";"Oil";"up"\n', r"line 1: .*separated by semicolons: load_news reads"),
+    "plain semicolons": ("3;Oil;up\n", r"line 1: 1 columns.*separated by semicolons"),
+    "tabs": ("3\tOil\tup\n", r"line 1: 1 columns.*separated by tabs"),
     "zero": (GOOD + '"0","Cup","x"\n', r"line 3: class '0'.*1 World.*counts its classes from 0"),
     "five": (GOOD + '"5","Cup","x"\n', r"line 3: class '5'.*4 Sci/Tech"),
     "word": (GOOD + '"Sports","Cup","x"\n', r"line 3: class 'Sports'"),
@@ -136,10 +140,10 @@ BAD = {
     "after a header": ("class,title,text\n" + GOOD + "0,a,b\n", r"line 4 \(record 3\): class '0'"),
     "not utf-8": (GOOD.encode() + b'"2","Caf\xe9","x"\n', r"line 3: not UTF-8.* offset 58 is 0xe9"),
     "utf-16": (GOOD.encode("utf-16"), "UTF-16"),
-    "zip": (b"PK\x03\x04abc", "zip archive"),
-    "gzip": (b"\x1f\x8babc", "gzip archive"),
-    "web page": ("\n <!DOCTYPE html>\n<html><body>404</body></html>", "holds a web page"),
-    "web page with bom": (b"\xef\xbb\xbf<HTML>oh</HTML>", "holds a web page"),
+    "zip": (b"PK\x03\x04abc", "is a ZIP archive, not CSV"),
+    "gzip": (b"\x1f\x8babc", "is a gzip archive, not CSV"),
+    "web page": ("\n <!DOCTYPE html>\n<html><body>404</body></html>", "is an HTML page, not CSV"),
+    "web page with bom": (b"\xef\xbb\xbf<HTML>oh</HTML>", "is an HTML page, not CSV"),
     "nul": (GOOD + '"2","C\0p","x"\n', r"line 3: a NUL byte at offset 56"),
     "open quote at the end": (GOOD + '"2","Cup","x\n', r"line 3: a quote is not closed"),
     "open quote in the middle": ('"3","Oil","up\n' + GOOD, r"line 1: a quote is not closed"),
@@ -248,8 +252,9 @@ def test_unpacking_md5_and_repr(tmp_path, capsys):
     assert repr(news) == "News(mine (4 training rows, 2 test rows))"
     out = capsys.readouterr().out
     assert out == (
-        f"Loaded mine (4 training rows, 2 test rows), from {tmp_path.name}/mine; "
-        "no description in 1 training and 1 test rows.\n"
+        f"Loaded mine (4 training rows, 2 test rows), from {tmp_path.name}/mine; read as: AG News' "
+        "format, 4 classes: World, Sports, Business, Sci/Tech; no test row of 'Sports', "
+        "'Sci/Tech'; no description in 1 training and 1 test rows.\n"
     )
     with pytest.raises(AttributeError):
         news.name = "other"
@@ -269,10 +274,11 @@ def test_missing_data_say_what_to_do(no_ag_news, tmp_path, monkeypatch, capsys):
         load_news()
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "train.csv").write_text(as_csv(ROWS))
-    with pytest.raises(FileNotFoundError, match=r"holds no test\.csv"):
+    with pytest.raises(NewsFormatError, match=r"no file with test rows.*or a test\.csv"):
         load_news(tmp_path / "half")
-    with pytest.raises(FileNotFoundError, match="is a file"):
-        load_news(tmp_path / "half" / "train.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"train\.csv and test\.csv.*there is nothing"):
+        load_news(tmp_path / "empty")
     assert capsys.readouterr().out == ""
 
 

@@ -251,3 +251,14 @@ def test_half_widths_on_the_test_split(accuracy, half):
 def test_the_interval_refuses_impossible_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         accuracy_interval(*arguments)
+
+
+def test_artifact_counts_have_a_column_for_each_class_of_the_data():
+    frame = pd.DataFrame({"label": [0, 1, 2], "text": ["a #39;s", "b", "quot;"]})
+    frame.attrs["classes"] = ("x", "y", "z")
+    counts = artifact_counts(frame)
+    assert list(counts.columns) == ["total", "percent", "x", "y", "z"]
+    assert counts.loc["#39;", ["x", "y", "z"]].tolist() == [1, 0, 0]
+    assert list(artifact_counts(frame, ["p", "q", "r"]).columns[2:]) == ["p", "q", "r"]
+    with pytest.raises(TypeError, match="one string"):
+        news_source("Oil prices rise (AP)")

@@ -38,6 +38,47 @@ def test_predictions_are_those_of_a_pipeline(news):
     assert model.parameters == theirs[-1].coef_.size + 4
 
 
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1], [1, 1, 0, 0], [0, 2, 0, 2], [2, 0, 1, 1]])
+def test_each_class_has_a_column(labels):
+    """Also of two classes, for which scikit-learn gives one margin, and of those without rows."""
+    texts = ["oil price up", "oil price down", "team wins cup", "team loses cup"]
+    model = LinearClassifier(least_rows=1).fit(texts, labels)
+    answers = checked_probabilities(model.predict_proba(texts))
+    assert answers.shape == (4, max(labels) + 1)
+    assert (answers.argmax(1) == model.machine.predict(model.features.transform(texts))).all()
+    assert set(np.flatnonzero(answers.sum(axis=0))) == set(labels)
+    wide = LinearClassifier(least_rows=1, classes=5).fit(texts, labels).predict_proba(texts)
+    assert wide.shape == (4, 5)
+
+
+def test_two_columns_are_those_of_two_opposite_machines():
+    texts, labels = ["oil price up", "oil price down", "team wins cup"], [0, 0, 1]
+    model = LinearClassifier(least_rows=1).fit(texts, labels)
+    margin = model.machine.decision_function(model.features.transform(texts))
+    answers = model.predict_proba(texts)
+    np.testing.assert_allclose(np.log(answers[:, 1] / answers[:, 0]), 2 * margin)
+
+
+def test_one_string_is_not_a_list_of_letters():
+    model = LinearClassifier(least_rows=1)
+    with pytest.raises(TypeError, match="one string: give a list"):
+        model.fit("oil prices rise", [0])
+    model.fit(["oil", "cup"], [0, 1])
+    with pytest.raises(TypeError, match="one string: give a list"):
+        model.predict_proba("oil prices rise")
+
+
+def test_quick_predictions_of_two_classes_say_on_how_many_rows(news, monkeypatch):
+    from agnews_utils.evaluation import predictions as linear_model
+
+    monkeypatch.setattr(linear_model, "MOST_ROWS", 300)
+    two = [frame[frame["label"] < 2].reset_index(drop=True) for frame in news]
+    small = News("two", news.folder, *two, classes=("World", "Sports"))
+    for (one,) in quick_predictions(small, seeds=(1,)).values():
+        assert checked_probabilities(one.test).shape == (len(two[1]), 2)
+        assert f"300 of {len(two[0]):,} training rows" in one.trained_on
+
+
 def test_quick_predictions_have_the_form_of_stored_ones(news, quick):
     _, valid = train_valid_split(news.train, 0.05, seed=42)
     assert list(quick) == ["linear", "bag"]

@@ -105,3 +105,17 @@ def test_brief_facts_are_in_the_order_of_the_rows(split):
 def test_unknown_split():
     with pytest.raises(ValueError, match="split='valid'"):
         ours.brief_facts("valid")
+
+
+def test_close_reading_names_the_classes_of_the_data():
+    frame = pd.DataFrame({"label": [0, 1, 1], "text": ["a", "b", "c"]})
+    frame.attrs["classes"] = ("ham", "spam")
+    probabilities = [[0.2, 0.8], [0.1, 0.9], [0.7, 0.3]]
+    wrong = ours.read_closely(frame, probabilities)
+    assert wrong["true"].tolist() == ["ham", "spam"]
+    assert wrong["predicted"].tolist() == ["spam", "ham"]
+    told = ours.read_closely(frame, probabilities, classes=["good", "bad"])
+    assert told["true"].tolist() == ["good", "bad"]
+    frame.attrs = {}
+    with pytest.raises(ValueError, match=r"2 columns, but there are 4 classes.*news\.classes"):
+        ours.read_closely(frame, probabilities)

@@ -96,3 +96,13 @@ def test_all_helpers_draw_on_given_axes():
     table = pd.DataFrame({"confidence": [0.5], "accuracy": [0.5], "rows": [3]})
     assert draw.reliability_diagram({"m": table}, "t", ax=ax) is ax
     assert draw.cost_map({"m": 1}, {"m": (1, 2, 3)}, ["m"], "t", "x", "y", ax=ax) is ax
+
+
+def test_own_classes_in_counts_and_curves():
+    names = [f"class {n}" for n in range(20)]
+    ax = plots.confusion_map(np.eye(20, dtype=int), "t", names)
+    assert [label.get_text() for label in ax.get_yticklabels()] == names
+    with pytest.raises(ValueError, match=r"counts has 2 classes, but there are 4 names"):
+        plots.confusion_map(np.eye(2, dtype=int), "t")
+    ax = plots.class_curves({"ham": ([0, 1], [0, 1]), "spam": ([0, 1], [1, 1])}, "t", "x", "y")
+    assert len({line.get_color() for line in ax.lines}) == 2

@@ -121,3 +121,21 @@ def test_maps_side_by_side_have_a_dot_for_each_document_in_the_color_of_its_clas
             )
     assert axes[0].figure.get_suptitle() == "whole"
     assert len(axes[0].get_legend().get_texts()) == len(plots.CLASS_COLORS)
+
+
+def test_other_classes_have_colors_and_an_order_too():
+    assert list(plots.class_colors(["Sports", "World"])) == ["World", "Sports"]
+    assert list(plots.class_colors(["10", "9", "spam"])) == ["9", "10", "spam"]
+    for count in (2, 7, 20, 100):
+        colors = plots.class_colors(f"class {n}" for n in range(count))
+        assert len(set(colors.values())) == count
+    names = ["ham", "spam", "ham"]
+    points = np.array([[0.0, 1.0], [2.0, 3.0], [1.0, 1.0]])
+    axes = plots.scatters_by_class({"map": points}, names, "t")
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["ham", "spam"]
+    axes = plots.density_by_class(points, names, "t", "x", "y")
+    assert [ax.get_title(loc="left") for ax in axes] == ["ham", "spam"]
+    ax = plots.length_histograms([3, 4, 5], names, "t")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ham", "spam"]
+    axes = plots.marking_words({"ham": {"a": 1.0}, "spam": {"b": 2.0}}, "t", "x")
+    assert axes[0].patches[0].get_facecolor() != axes[1].patches[0].get_facecolor()

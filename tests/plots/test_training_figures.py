@@ -99,3 +99,11 @@ def test_a_cell_diagram_has_the_gates_of_its_cell(cell, gates):
     assert ax.get_title(loc="left") == "t"
     with pytest.raises(KeyError):
         draw.cell_diagram("rnn", "t")
+
+
+def test_probability_bars_have_the_names_of_own_classes():
+    ax = draw.probability_bars(np.array([[0.2, 0.8]]), ["text"], "t", names=["spam", "ham"])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["spam", "ham"]
+    assert [bar.get_width() for bar in ax.patches] == [20, 80]
+    with pytest.raises(ValueError, match=r"2 classes, but there are 4 names.*names=news\.classes"):
+        draw.probability_bars(np.array([[0.2, 0.8]]), ["text"], "t")

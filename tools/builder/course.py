@@ -15,6 +15,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from agnews_utils.files import write_text
+from agnews_utils.runtime import say
 from tools.builder import readme, sync
 from tools.builder.chapters import (
     ROOT,
@@ -222,7 +223,7 @@ def _run(options: argparse.Namespace) -> int:
     else:
         action = {"build": build, "run": run, "record": record}[options.command]
         outcomes = action(select(options.chapter), options.data)
-        print(table(outcomes, BUILD / "results" if options.command == "run" else RESULTS))
+        say(table(outcomes, BUILD / "results" if options.command == "run" else RESULTS))
         if options.command == "run":
             print(f"\nNotebooks and HTML pages: {BUILD.relative_to(ROOT)}/notebooks, "
                   f"{BUILD.relative_to(ROOT)}/html")  # fmt: skip

@@ -24,7 +24,7 @@ from typing import Any
 
 from agnews_utils.data.corpus import ag_news_folder, missing_files
 from agnews_utils.data.loading import News, load_news
-from agnews_utils.runtime import DEVICE_VARIABLE, pick_device, record
+from agnews_utils.runtime import DEVICE_VARIABLE, pick_device, record, say
 from tools.builder.chapters import Chapter
 from tools.builder.course import BUILD, RESULTS, ROOT, select, table
 from tools.builder.execute import CELL_TIMEOUT, Outcome
@@ -132,7 +132,7 @@ def measure(chapters: list[Chapter], news: News, data: str, whole: bool) -> bool
     device = pick_device()
     folder = BUILD / "device" / f"{device.type}.{news.name}"
     outcomes = run_nbval(chapters, data, folder)
-    print(table(outcomes, folder))
+    say(table(outcomes, folder))
     if any(outcome.error for outcome in outcomes):
         return False
     times = chapter_times(chapters, outcomes, folder, news.name)
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sources = []
     for data in options.data or default_data():
         folder = Path(data)
-        sources.append(str(folder.resolve()) if folder.is_dir() else data)
+        sources.append(str(folder.resolve()) if folder.exists() else data)
     loaded = [(load_news(source), source) for source in sources]
     passed = [measure(chapters, news, source, not options.chapter) for news, source in loaded]
     return int(not all(passed))

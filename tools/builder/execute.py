@@ -36,7 +36,7 @@ def kernel_variables(data: str | None, record: Path | None) -> dict[str, str]:
     variables = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
     variables.pop(RECORD_VARIABLE, None)
     if data:
-        looks_like_folder = os.sep in data or "/" in data or Path(data).is_dir()
+        looks_like_folder = os.sep in data or "/" in data or Path(data).exists()
         variables["AGNEWS_DATA"] = str(Path(data).resolve()) if looks_like_folder else data
     if record:
         variables[RECORD_VARIABLE] = str(record.resolve())

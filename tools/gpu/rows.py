@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 from agnews_utils.bert.encoder import load_encoder
 from agnews_utils.bert.fine_tuning import encode_for_bert
 from agnews_utils.cleaning.pipeline import repair_frame
-from agnews_utils.data.loading import News, load_news, read_news_csv
+from agnews_utils.data.ag_news_csv import read_news_csv
+from agnews_utils.data.loading import News, load_news
 from agnews_utils.files import written_whole
 from tools.pretraining.texts import EXTRA_FILE
 from tools.reference import store

@@ -20,8 +20,9 @@ from transformers import PreTrainedTokenizerFast
 from agnews_utils.bert.pretraining import EncodedRows, encode_rows
 from agnews_utils.bert.wordpiece import train_tokenizer, wrap_tokenizer
 from agnews_utils.cleaning.pipeline import repair_frame
+from agnews_utils.data.ag_news_csv import read_news_csv
 from agnews_utils.data.duplicates import text_hashes
-from agnews_utils.data.loading import News, read_news_csv
+from agnews_utils.data.loading import News
 from agnews_utils.files import file_hash, written_whole
 
 EXTRA_FILE = "unlabelled_extra.csv"
