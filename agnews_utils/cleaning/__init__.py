@@ -14,7 +14,13 @@ from agnews_utils.cleaning.lossy import (
     stop_words,
     strip_punctuation,
 )
-from agnews_utils.cleaning.pipeline import DEFAULT_STEPS, LOSSY_STEPS, Cleaner, clean_frame
+from agnews_utils.cleaning.pipeline import (
+    DEFAULT_STEPS,
+    LOSSY_STEPS,
+    Cleaner,
+    clean_frame,
+    repair_frame,
+)
 from agnews_utils.cleaning.repairs import (
     backslashes_to_spaces,
     normalize_unicode,
@@ -40,6 +46,7 @@ __all__ = [
     "remove_stop_words",
     "remove_tags_and_links",
     "repair_entities",
+    "repair_frame",
     "replace_numbers",
     "stem_words",
     "stop_words",

@@ -48,6 +48,7 @@ MODELS = {
     "bilstm": "BiLSTM",
     "bert-random": "BERT from random weights",
     "bert": "BERT, pre-trained",
+    "minilm": "all-MiniLM-L6-v2",
 }
 """Key of each model -> its name in tables, from the cheapest to the dearest chapter.
 
