@@ -21,7 +21,7 @@ from agnews_utils.training.inference import Batch, device_of, evaluation_mode, p
 from agnews_utils.training.optimizers import parameter_groups
 from agnews_utils.vocabulary.batching import make_loader, pad_batch
 
-MAX_LENGTH = 64
+MAX_LENGTH = 96
 """Pieces per text, as in pre-training: later positions were never trained. The rest is cut."""
 
 FINE_TUNING: dict[str, Any] = {
@@ -126,8 +126,8 @@ def predict_texts(
 ) -> np.ndarray:
     """Return the probability of each class for each text, in the order of the texts.
 
-    Clean the texts as those that the network was trained on, with `clean_frame` for the bundled
-    encoder, and use the same `max_length` (bert, "A new article").
+    Clean the texts as those that the network was trained on, with `repair_frame` for the course's
+    encoders, and use the same `max_length` (bert, "A new article").
     """
     return predict(model, _text_batches(texts, tokenizer, max_length))
 

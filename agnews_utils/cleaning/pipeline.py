@@ -173,9 +173,9 @@ def _difference(before: str, after: str, context: int = 18, longest: int = 48) -
 def repair_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Clean as `clean_frame` does, but leave datelines and agencies: what the encoders read.
 
-    Who wrote an article says a little about its class (exploration, "What the text gives away"), in
-    these data. A model that competes with others which saw it must see it, too; one for other news
-    had better not.
+    Who wrote an article says a little about its class in these data (exploration, "Does the source
+    give it away?"). A model that competes with others which saw it must see it, too; one for other
+    news had better not.
     """
     return clean_frame(frame, Cleaner().without("datelines"))
 

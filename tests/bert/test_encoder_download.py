@@ -437,7 +437,7 @@ def loaded(capsys, *arguments, **options) -> str:
 def test_the_choice_goes_from_the_argument_to_what_is_there(
     index, get, content, as_minilm, monkeypatch, capsys
 ):
-    bundled = "Loaded agnews-bert-mini (2 layers x 256, "
+    bundled = "Loaded agnews-bert-mini (4 layers x 256, "
     assert loaded(capsys).startswith(bundled)
     index(content)
     get()

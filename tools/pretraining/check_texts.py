@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from agnews_utils.bert.encoder import bundled_encoder, read_hashes
-from agnews_utils.cleaning.pipeline import clean_frame
+from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import News, load_news
 from tools.pretraining.texts import read_texts
@@ -42,7 +42,7 @@ def count_texts(stored: dict[str, np.ndarray], news: News) -> dict[str, int]:
         those of the test split, but not in it, or the other way round.
     """
     train = text_hashes(read_texts(news)[0]["text"])
-    test = np.unique(text_hashes(clean_frame(news.test)["text"]))
+    test = np.unique(text_hashes(repair_frame(news.test)["text"]))
     return {
         "read": len(stored["pretraining"]),
         "test": len(test),

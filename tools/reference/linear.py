@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from agnews_utils.bert.fine_tuning import predict_texts
-from agnews_utils.cleaning.pipeline import clean_frame
+from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import (
@@ -74,7 +74,7 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
 def _answers(name: str, news: News) -> Callable[[pd.DataFrame], np.ndarray]:
     """Return the function from rows to classes of a model that was trained on a data set.
 
-    It reads the texts that the model was trained on: BERT cleaned ones, the others those of the
+    It reads the texts that the model was trained on: BERT repaired ones, the others those of the
     file.
     """
     if name == "linear":
@@ -83,7 +83,7 @@ def _answers(name: str, news: News) -> Callable[[pd.DataFrame], np.ndarray]:
         return lambda rows: linear.predict_proba(rows["text"]).argmax(1)
     if name == "bert":
         model, _, _, tokenizer = reference_bert.train_one("bert", 1, news)
-        return lambda rows: predict_texts(model, tokenizer, clean_frame(rows)["text"]).argmax(1)
+        return lambda rows: predict_texts(model, tokenizer, repair_frame(rows)["text"]).argmax(1)
     model, _, splits = reference_rnn.train_one(name, 1, news)
 
     def answers(rows: pd.DataFrame) -> np.ndarray:

@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from agnews_utils.bert.encoder import BUNDLED
 from agnews_utils.bert.fine_tuning import FEW_LABELS, FINE_TUNING, FROM_RANDOM
 from agnews_utils.bert.wordpiece import train_tokenizer
-from agnews_utils.cleaning.pipeline import clean_frame
+from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import stored_predictions
@@ -51,7 +51,7 @@ def results(tmp_path, monkeypatch, tokenizer):
             num_hidden_layers=2,
             num_attention_heads=2,
             intermediate_size=32,
-            max_position_embeddings=64,
+            max_position_embeddings=128,
             initializer_range=0.5,  # so that its answers differ
             num_labels=4,
         )
@@ -118,7 +118,7 @@ def test_full_runs_are_stored_with_their_predictions(news, results, monkeypatch)
         "BERT, pre-trained (chapter bert, one seed)",
         "BERT from random weights (chapter bert, one seed)",
     ]
-    assert content["texts"] == "cleaned"
+    assert content["texts"] == "repaired"
     ours, other = (stored[key][0].test.argmax(1) == news.test["label"] for key in stored)
     if list(stored) != ["bert", "bert-random"]:
         ours, other = other, ours
@@ -136,21 +136,21 @@ def test_runs_on_raw_texts_are_called_so_and_measured_again(news, results, monke
     reference_bert.bert_full(news, only=["fine-tuned"], again=False)
     (row,) = read(results / "bert_full.newsbriefs.json")["readme_rows"]
     assert row["model"] == "BERT, pre-trained, raw texts (chapter bert, one seed)"
-    monkeypatch.setattr(reference_bert, "TEXTS", "cleaned")
+    monkeypatch.setattr(reference_bert, "TEXTS", "repaired")
     monkeypatch.setattr(reference_bert, "full_run", None)
     with pytest.raises(TypeError):
         reference_bert.bert_full(news, only=["fine-tuned"], again=False)
 
 
-def test_batches_hold_cleaned_texts(news, tokenizer):
+def test_batches_hold_repaired_texts(news, tokenizer):
     loader = reference_bert.make_batches(news.test, tokenizer, 8, 1, shuffle=False)
     found = [
         tokenizer.decode(ids, skip_special_tokens=True)
         for batch in loader
         for ids in batch["input_ids"]
     ]
-    cleaned = tokenizer(clean_frame(news.test)["text"].tolist(), truncation=True, max_length=64)
-    expected = [tokenizer.decode(ids, skip_special_tokens=True) for ids in cleaned["input_ids"]]
+    repaired = tokenizer(repair_frame(news.test)["text"].tolist(), truncation=True, max_length=96)
+    expected = [tokenizer.decode(ids, skip_special_tokens=True) for ids in repaired["input_ids"]]
     assert sorted(found) == sorted(expected)
 
 
