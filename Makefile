@@ -7,6 +7,7 @@
 #   make data                                                      download AG News (31 MB)
 #   make encoder                                                   download a real BERT (91 MB)
 #   make gpu  [DATA="newsbriefs ag_news"]                          every notebook on a GPU, timed
+#   make gpu-all DATA=<folder> [SECONDS=780]                       all long runs on one GPU, the best first
 #
 # For whoever edits the course: check, notebooks, record, results, sync, refresh, lint, format, bench,
 # browser-test, publish, lock.
@@ -38,7 +39,7 @@ quote := '
 quoted = '$(subst $(quote),'\'',$(1))'
 DATA_OPTION := $(if $(DATA),--data $(call quoted,$(DATA)))
 
-.PHONY: run test check lab data encoder gpu notebooks record results sync refresh lint format bench browser-test \
+.PHONY: run test check lab data encoder gpu gpu-all gpu-pack notebooks record results sync refresh lint format bench browser-test \
     publish lock environment
 .DEFAULT_GOAL := run
 
@@ -85,6 +86,15 @@ encoder: $(READY)
 gpu: $(READY)
 	$(BIN)/python -m tools.builder.device $(or $(DEVICE),cuda) $(addprefix --data ,$(DATA)) $(CHAPTER)
 	$(COURSE) refresh
+
+# Everything that needs a GPU, side by side within a budget of seconds; `make gpu-pack` makes two
+# archives of the inputs for a machine without a network. See CONTRIBUTING.md, "On a GPU".
+gpu-all: $(READY)
+	$(BIN)/python -m tools.gpu run --seconds $(or $(SECONDS),780) --notebooks --output build/gpu-results $(DATA_OPTION)
+	$(BIN)/python -m tools.gpu.collect build/gpu $(DATA_OPTION)
+
+gpu-pack: $(READY)
+	$(BIN)/python -m tools.gpu pack build/gpu-inputs $(DATA_OPTION)
 
 notebooks: $(READY)
 	$(COURSE) build $(DATA_OPTION) $(CHAPTER)

@@ -247,7 +247,9 @@ def run(options: argparse.Namespace) -> int:
     if not source.is_dir():
         source.parent.mkdir(parents=True, exist_ok=True)
         source.symlink_to(options.encoder.resolve())
-    sources = {"ag_news": str(Path(options.data).resolve()), "newsbriefs": "newsbriefs"}
+    folder = Path(options.data)
+    sources = {"ag_news": str(folder.resolve()) if folder.is_dir() else options.data}
+    sources["newsbriefs"] = "newsbriefs"
     chapters = [str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
     plan = make_plan(sources, options.minutes, chapters if options.notebooks else [])
     if options.tiny:

@@ -176,7 +176,7 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
     rows = len(news.test)
     recipes = recipes_for(news)
     texts = {run["texts"] for by_seed in runs.values() for run in by_seed.values()}
-    note = "" if texts == {TEXTS} else f", {' and '.join(sorted(texts))} texts"
+    note = "" if texts == {"repaired"} else f", {' and '.join(sorted(texts))} texts"
     encoders = {run["encoder"] for by_seed in runs.values() for run in by_seed.values()}
     if encoders != {encoder_version()}:
         note = f", an earlier encoder{note}"
