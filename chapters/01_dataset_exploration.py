@@ -1106,7 +1106,7 @@ ax = plots.confusion_map(confusion, f"Most frequent mistake: {CLASS_NAMES[true]}
                          f"{CLASS_NAMES[predicted]}")
 
 # %% [markdown]
-# The diagonal is what was right. On AG News Business and Sci/Tech are mistaken for each other most:
+# The diagonal is what was right; only mistakes are colored. On AG News Business and Sci/Tech are mistaken for each other most:
 # a company that sells computers is both. And the news site?
 
 # %%

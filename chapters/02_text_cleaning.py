@@ -243,6 +243,8 @@ print(remove_datelines(title) + " " + remove_datelines(description))
 #
 # ### Unicode
 #
+# *A short course may skip this section.*
+#
 # One more step finds nothing to do in AG News, which is plain ASCII, and plenty in almost any other
 # file. Four ways to write nearly the same:
 
@@ -688,19 +690,22 @@ runtime.record("cleaning", news, {
 # %% [markdown]
 # ## Exercises
 #
-# 1. Write a step that removes `(Update1)` and its like from titles, and add it with `cleaner.plus`.
+# One star is a change of a cell, two stars are some lines of your own, three stars need thought.
+#
+# 1. (\*\*) Write a step that removes `(Update1)` and its like from titles, and add it with `cleaner.plus`.
 #    How many titles does it change? Read ten of them.
-# 2. Find a text on which `repair_by_hand` and `repair_entities` differ. Which of them is right?
-# 3. Write a stricter dateline step: it removes what stands in front of a dash only if a known agency
+# 2. (\*) Find a text on which `repair_by_hand` and `repair_entities` differ. Which of them is right?
+# 3. (\*\*\*) Write a stricter dateline step: it removes what stands in front of a dash only if a known agency
 #    is named there. What are its precision and recall on the truth of News Briefs (`field_pairs`)
 #    and, if you have AG News, on the labelled rows (`labelled_quality` takes a list of steps)? Which
 #    of the two rules would you use on a file of press releases?
-# 4. Label ten rows of your own: read them, write down what each repair should make of them, and count.
+# 4. (\*\*) Label ten rows of your own: read them, write down what each repair should make of them, and count.
 #    Give the ten to somebody else. On how many do you agree?
-# 5. Take the step `datelines` out of the pipeline and run
+# 5. (\*) Take the step `datelines` out of the pipeline and run
 #    {{ section("Near duplicates, found by hand") }} again. How many near duplicates are lost, and why?
-# 6. Ten texts need 45 comparisons. With bands of four rows, how many pairs are compared? Try bands of
-#    one, two and eight rows, and explain what you see with the formula.
+#    *Check: with all repairs 8,929 near pairs on AG News, 95 on News Briefs.*
+# 6. (\*\*) Ten texts need 45 comparisons. With bands of four rows, how many pairs are compared? Try bands of
+#    one, two and eight rows, and explain what you see with the formula. *Hint: `candidates(signatures, band_rows=...)`.*
 #
 # ## Recap
 #

@@ -236,7 +236,8 @@ assert ratio["RNN"] < 1e-6 < ratio["LSTM, forget gate open"], "gates should keep
 # ### Two ways to lose a gradient
 #
 # A histogram shows *why* it is lost. We look at the last states and at the gradients of the single
-# numbers, in four networks: the third is the plain one with weights four times as large.
+# numbers, in three networks: the plain one, the same with weights four times as large, and the LSTM with
+# its open gate.
 
 # %%
 def states_and_gradients(network, steps=50):
@@ -699,7 +700,7 @@ tried = {name: {run["learning_rate"]: run["accuracy"] for run in tuned["tried"]}
 pd.DataFrame(tried).T.sort_index(axis=1).map("{:.1%}".format).replace("nan%", "")
 
 # %% [markdown]
-# One row an optimizer, one column a learning rate, validation accuracy in the cells: the best values
+# Each row is an optimizer, each column a learning rate, validation accuracy in the cells: the best values
 # lie orders of magnitude apart, and a factor of three can decide between learning and not learning.
 # Now each at its own best, with other first weights and another order of the batches than in the
 # search:
@@ -1293,15 +1294,17 @@ runtime.record("rnn", news, {
 # %% [markdown]
 # ## Exercises
 #
-# 1. Compute two steps of the recurrent network of {{ section("A recurrent step by hand") }} with
-#    tanh instead of the logistic function, by hand and by program.
-# 2. Lengthen the example of {{ section("Back-propagation through time") }} to ten steps. What must
+# One star is a change of a cell, two stars are some lines of your own, three stars need thought.
+#
+# 1. (\*) Compute two steps of the recurrent network of {{ section("A recurrent step by hand") }} with
+#    tanh instead of the logistic function, by hand and by program. *Check: 0.9640, then 0.9993.*
+# 2. (\*) Lengthen the example of {{ section("Back-propagation through time") }} to ten steps. What must
 #    $u$ be for the slope to grow on its way back?
-# 3. Set the forget gate's bias to -3 in {{ section("Why gates") }}. What do you expect? Draw it.
-# 4. Leave out `zero_grad()` in the loop by hand. What does the loss do, and when would you notice?
-# 5. Plot the learning curves of the network with both dropouts. Where does the validation loss turn?
-# 6. Give TextCNN windows of one word only. Which other model of the table is that nearly?
-# 7. Let the bag of embeddings do without pairs of words (`buckets=0`). Test the difference row by row.
+# 3. (\*) Set the forget gate's bias to -3 in {{ section("Why gates") }}. What do you expect? Draw it.
+# 4. (\*) Leave out `zero_grad()` in the loop by hand. What does the loss do, and when would you notice?
+# 5. (\*\*) Plot the learning curves of the network with both dropouts. Where does the validation loss turn?
+# 6. (\*\*) Give TextCNN windows of one word only. Which other model of the table is that nearly?
+# 7. (\*\*) Let the bag of embeddings do without pairs of words (`buckets=0`). Test the difference row by row.
 #
 # ## Recap
 #

@@ -315,8 +315,8 @@ sizes = {name: count(part) for name, part in model.bert.named_children()}
 {name: f"{size:,} ({size / count(model.bert):.0%})" for name, size in sizes.items()}
 
 # %% [markdown]
-# More than half of this small one are embeddings. They cost memory, but hardly any time: of each text
-# only the rows of its own pieces are read.
+# Two fifths of this small one are embeddings (in BERT-base one fifth). They cost memory, but hardly any
+# time: of each text only the rows of its own pieces are read.
 
 # %% [markdown]
 # ## A map of attention
@@ -367,8 +367,8 @@ assert max(neighbors.values()) > 2 * neighbors["looking evenly"], "no head looks
 # neighbors more than twice the even share of {{ ag_news.neighbors["looking evenly"] | percent(0) }},
 # the one that gives them most {{ ag_news.most_near | percent(0) }}, the one that gives them least
 # {{ ag_news.least_near | percent(0) }} (News Briefs: {{ newsbriefs.near_heads | count }}, up to
-# {{ newsbriefs.most_near | percent(0) }}). Of the two in the picture one looks to the right, the other to the
-# left. Nobody told the network to look there: the word beside a hidden word says much about it. An
+# {{ newsbriefs.most_near | percent(0) }}). These two point: one looks at the next
+# piece, the other at the one before. Nobody told the network to look there: the word beside a hidden word says much about it. An
 # average over all heads would have hidden this. Do not read more into a map. It shows where a vector was
 # fetched, not why an answer was given (Jain and Wallace, 2019).
 
@@ -536,8 +536,8 @@ print("by hand:", torch.allclose(by_hand, theirs), "the others count:", not torc
 
 # %% [markdown]
 # The loss knows the hidden pieces only. So nobody needs logits anywhere else. With thousands of pieces
-# in the vocabulary the output costs more than all layers of a small network; computed at the asked
-# positions alone it is cheap.
+# in the vocabulary the output is a large part of the work (in the course's encoder two thirds of what its
+# four layers cost); computed at the asked positions alone it is cheap.
 
 # %% tags=["nbval-check-output"]
 from agnews_utils.bert import asked_positions
@@ -578,8 +578,8 @@ print("titles choose", similar.argmax(1).tolist(), f"loss {loss:.3f}, guessing c
 # %% [markdown]
 # ## A small BERT, live
 #
-# We pre-train a BERT from random weights, here and now: two layers, its own vocabulary, a thousand
-# and a half texts of your data, no label. A tokenizer comes first; a hundred texts are held back.
+# We pre-train a BERT from random weights, here and now: two layers, its own vocabulary, fifteen
+# hundred texts of your data, no label. A tokenizer comes first; a hundred texts are held back.
 
 # %%
 from agnews_utils.bert import Recipe, encode_rows, pieces_by_id, train_tokenizer
@@ -677,8 +677,9 @@ assert live_loss < first_loss - 0.5, "the loss did not fall: look at the learnin
 # `python -m tools.pretraining --data ag_news --minutes 60 --output build/pretraining` does the same
 # for as long as you give it: both questions in turn, a larger network, embeddings that begin as
 # counted neighbors ({{ chapter.vocabulary }}) instead of chance, a learning rate that follows the
-# clock. On a GPU it made the encoder of this course, within minutes, from the training texts of AG News
-# and some more news without labels, with more words hidden than BERT hides, and whole ones. It kept a log.
+# clock. The encoder of this course was made by it on a GPU, within minutes and with larger settings: four
+# layers, texts of up to 96 pieces, twice as many words hidden as BERT hides, and whole ones. It read the
+# training texts of AG News and some more news without labels, and kept a log.
 
 # %%
 from agnews_utils.bert import read_log
@@ -778,17 +779,20 @@ runtime.record("pretraining", news, {
 # %% [markdown]
 # ## Exercises
 #
-# 1. Add a fourth key that equals the query of {{ section("Attention by hand") }}. What is its
-#    weight? Predict, then compute.
-# 2. Leave out the division by the root of $d_k$ in `layer_by_hand`. How far is it from BERT's layer?
-# 3. Write `[CLS] a b [SEP]` with a mask that hides `b` from `a`, but not from the others. What shape
-#    must the mask have?
-# 4. Swap two words of a headline and compare the pooled vectors of `bert_by_hand`. Then set all position
+# One star is a change of a cell, two stars are some lines of your own, three stars need thought.
+#
+# 1. (\*) Add a fourth key that equals the query of {{ section("Attention by hand") }}. What is its
+#    weight? Predict, then compute. *Check: 0.70.*
+# 2. (\*) Leave out the division by the root of $d_k$ in `attention_by_hand`. How far is `layer_by_hand`
+#    from BERT's layer now?
+# 3. (\*\*) Write `[CLS] a b [SEP]` with a mask that hides `b` from `a`, but not from the others. What shape
+#    must the mask have? *Check: (1, 4, 4).*
+# 4. (\*\*) Swap two words of a headline and compare the pooled vectors of `bert_by_hand`. Then set all position
 #    embeddings to zero and compare again.
-# 5. Measure the share of the neighbors in the first layer. Is any head nearer to the even share?
-# 6. Cut the longest words of your data into pieces. Which of them would you have cut elsewhere?
-# 7. Pre-train the small BERT with whole words hidden (`whole_words=True`). Why is the loss higher?
-# 8. Fill in ten masks of your own. Find one where the network is sure and wrong.
+# 5. (\*) Measure the share of the neighbors in the *last* layer. Are its heads nearer to the even share?
+# 6. (\*) Cut the longest words of your data into pieces. Which of them would you have cut elsewhere?
+# 7. (\*\*) Pre-train the small BERT with whole words hidden (`whole_words=True`). Why is the loss higher?
+# 8. (\*) Fill in ten masks of your own. Find one where the network is sure and wrong.
 #
 # ## Recap
 #

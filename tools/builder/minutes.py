@@ -17,7 +17,9 @@ A_SECTION, A_CELL, AN_EXERCISE = 3, 2, 5
 MUCH_TEXT = 100
 """Words from which on a section counts."""
 
-SKIPPABLE = "*A short course may skip this section.*"
+SKIPPABLE = re.compile(
+    r"\*A short course may (skip this section|run these cells without talking about them)\.\*"
+)
 """The line under a heading that leaves its section, or part of a section, out of a short course."""
 
 EXERCISE = re.compile(r"^\d+\. ", re.MULTILINE)
@@ -73,7 +75,7 @@ def class_minutes(chapter: Chapter) -> Minutes:
 
 def _read(part: _Part, text: str) -> None:
     part.words += len(text.split())
-    part.skipped |= SKIPPABLE in text
+    part.skipped |= bool(SKIPPABLE.search(text))
     if part.title == "Exercises":
         part.exercises += len(EXERCISE.findall(text))
 
