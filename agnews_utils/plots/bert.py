@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from agnews_utils.plots.style import GREY, label_axes, new_axes, panels
 
 _BLUE, _ORANGE, _GREEN, _RED = (sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3))
-_PURPLE = sns.color_palette("colorblind")[4]
+_PURPLE, _BROWN = (sns.color_palette("colorblind")[i] for i in (4, 5))
 
 MODELS = {
     "fine-tuned": ("pre-trained, fine-tuned", _BLUE, "-"),
@@ -25,6 +25,18 @@ MODELS = {
     "frozen": ("pre-trained, frozen", _GREEN, "--"),
     "linear": ("TF-IDF + linear model", GREY, "-."),
     "random": ("random weights", _RED, ":"),
+    "words linear": ("TF-IDF + linear model", GREY, "-."),
+    "bundled frozen": ("bundled encoder, frozen", _ORANGE, ":"),
+    "minilm frozen": ("MiniLM, frozen", _GREEN, "--"),
+    "minilm frozen, self-trained": ("MiniLM, frozen, self-trained", _PURPLE, (0, (5, 1, 1, 1))),
+    "minilm contrastive": ("MiniLM, tuned by pairs", _RED, "-"),
+    "minilm contrastive, self-trained": (
+        "MiniLM, tuned by pairs, self-trained",
+        _BROWN,
+        (0, (3, 1)),
+    ),
+    "minilm fine-tuned": ("MiniLM, fine-tuned", _BLUE, "-"),
+    "minilm fine-tuned, all rows": ("MiniLM, fine-tuned, all rows", _BLUE, "none"),
 }
 """Label, color and line of each model in `error_by_rows`."""
 
@@ -228,7 +240,7 @@ def error_by_rows(
     every = sorted({point["rows"] for point in points})
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xticks(every, [f"{rows:,}" for rows in every])
+    ax.set_xticks(every, [f"{rows:,}" for rows in every], rotation=30 if len(every) > 7 else 0)
     ax.set_yticks(_ERROR_TICKS, [str(tick) for tick in _ERROR_TICKS])
     ax.minorticks_off()
     low, high = ax.dataLim.intervaly
