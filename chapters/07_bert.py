@@ -87,8 +87,8 @@ import pandas as pd
 from agnews_utils import plots, runtime
 
 full = runtime.recorded("minilm_full")
-test_accuracies = {name: run["test_accuracies"] for name, run in full["poolings"].items()}
-pd.DataFrame.from_dict(test_accuracies, orient="index").rename(columns=lambda seed: f"seed {seed + 1}")
+by_seed = {name: pd.Series(run["test_accuracies"]) for name, run in full["poolings"].items()}
+pd.DataFrame(by_seed).rename(index=lambda seed: f"seed {seed + 1}")
 
 # %% [markdown]
 # One run of `[CLS]` lies between the lowest and the highest of the three runs of the mean: from these
@@ -150,7 +150,7 @@ fit_rows, valid_rows = train_valid_split(news.train, valid_fraction=0.1, seed=42
 fit_rows = fit_rows.sample(min(len(fit_rows), 2_000 if on_gpu else 160), random_state=0)
 valid_rows = valid_rows.sample(min(len(valid_rows), 1_000 if on_gpu else 200), random_state=0)
 fit_rows, valid_rows = repair_frame(fit_rows), repair_frame(valid_rows)
-fit_labels, valid_labels = fit_rows["label"].to_numpy(), valid_rows["label"].to_numpy()
+fit_labels, valid_labels = (rows["label"].to_numpy(copy=True) for rows in (fit_rows, valid_rows))
 len(fit_rows), len(valid_rows)
 
 # %%
