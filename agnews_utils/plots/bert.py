@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from agnews_utils.plots.style import GREY, label_axes, new_axes, panels
 
 _BLUE, _ORANGE, _GREEN, _RED = (sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3))
-_PURPLE, _BROWN = (sns.color_palette("colorblind")[i] for i in (4, 5))
+_PURPLE = sns.color_palette("colorblind")[4]
 
 MODELS = {
     "fine-tuned": ("pre-trained, fine-tuned", _BLUE, "-"),
@@ -30,11 +30,6 @@ MODELS = {
     "minilm frozen": ("MiniLM, frozen", _GREEN, "--"),
     "minilm frozen, self-trained": ("MiniLM, frozen, self-trained", _PURPLE, (0, (5, 1, 1, 1))),
     "minilm contrastive": ("MiniLM, tuned by pairs", _RED, "-"),
-    "minilm contrastive, self-trained": (
-        "MiniLM, tuned by pairs, self-trained",
-        _BROWN,
-        (0, (3, 1)),
-    ),
     "minilm fine-tuned": ("MiniLM, fine-tuned", _BLUE, "-"),
     "minilm fine-tuned, all rows": ("MiniLM, fine-tuned, all rows", _BLUE, "none"),
 }
@@ -234,7 +229,9 @@ def error_by_rows(
         aside = 1.05 ** (place - (len(shown) - 1) / 2)
         across = [point["rows"] * aside for point in own]
         errors = [100 * (1 - np.array(point["accuracies"])) for point in own]
-        ax.plot(across, [e.mean() for e in errors], linestyle=style, color=color, label=label)
+        marker = "D" if style == "none" else None
+        means = [e.mean() for e in errors]
+        ax.plot(across, means, linestyle=style, color=color, label=label, marker=marker)
         repeated = np.repeat(across, [len(e) for e in errors])
         ax.scatter(repeated, np.concatenate(errors), color=color, s=14, alpha=0.7, linewidths=0)
     every = sorted({point["rows"] for point in points})
@@ -245,7 +242,10 @@ def error_by_rows(
     ax.minorticks_off()
     low, high = ax.dataLim.intervaly
     ax.set_ylim(low / 1.1, high * 1.1)
-    ax.legend(title="a dot for each draw of rows", loc="lower left")
+    place_of_legend: dict[str, Any] = {"loc": "lower left"}
+    if len(shown) > 5:
+        place_of_legend = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+    ax.legend(title="a dot for each draw of rows", **place_of_legend)
     return label_axes(ax, title, "labeled rows (logarithmic)", y)
 
 
