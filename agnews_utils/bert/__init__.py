@@ -13,6 +13,7 @@ from agnews_utils.bert.attention import (
     multi_head_attention,
     sinusoidal_positions,
 )
+from agnews_utils.bert.batches import HiddenPieces
 from agnews_utils.bert.encoder import (
     bundled_encoder,
     load_encoder,
@@ -34,6 +35,12 @@ from agnews_utils.bert.fine_tuning import (
     unfreeze,
 )
 from agnews_utils.bert.masking import asked_positions, corrupt, word_starts
+from agnews_utils.bert.pooling import (
+    MeanPooledClassifier,
+    contrastive_loss,
+    contrastive_tuning,
+    mean_pool,
+)
 from agnews_utils.bert.pretraining import (
     PretrainingBatches,
     PretrainingModel,
@@ -47,6 +54,8 @@ __all__ = [
     "FEW_LABELS",
     "FINE_TUNING",
     "FROM_RANDOM",
+    "HiddenPieces",
+    "MeanPooledClassifier",
     "PretrainingBatches",
     "PretrainingModel",
     "Recipe",
@@ -55,6 +64,8 @@ __all__ = [
     "attention_maps",
     "bert_loader",
     "bundled_encoder",
+    "contrastive_loss",
+    "contrastive_tuning",
     "corrupt",
     "encode_for_bert",
     "encode_rows",
@@ -64,6 +75,7 @@ __all__ = [
     "layer_parameters",
     "layerwise_parameter_groups",
     "load_encoder",
+    "mean_pool",
     "multi_head_attention",
     "pieces_by_id",
     "pooled_states",

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from agnews_utils.bert.encoder import quiet_transformers
+from agnews_utils.bert.pooling import mean_pool
 from agnews_utils.training.inference import Batch, device_of, evaluation_mode, predict, to_device
 from agnews_utils.training.optimizers import parameter_groups
 from agnews_utils.vocabulary.batching import make_loader, pad_batch
@@ -242,23 +243,30 @@ def pooled_states(
     tokenizer: PreTrainedTokenizerFast,
     texts: list[str],
     max_length: int = MAX_LENGTH,
+    pooling: str = "cls",
 ) -> np.ndarray:
-    """Return what an encoder makes of each text: the pooled [CLS], scaled to length 1.
+    """Return what an encoder makes of each text, scaled to length 1 (bert, "Frozen").
 
-    The head of the network is not used.
+    The head of the network is not used. `pooling` is "cls" for the pooler's answer to [CLS], or
+    "mean" for the mean of all states of the last layer, padding left out.
 
     Returns
     -------
     array, shape (texts, hidden), float32
         In the order of the texts; the cosine of two texts is the product of their rows.
     """
+    if pooling not in ("cls", "mean"):
+        raise ValueError(f"pooling={pooling!r}: expected 'cls' or 'mean'")
     body: nn.Module = model.base_model
     parts, rows = [], []
     with evaluation_mode(body):
         for batch in _text_batches(texts, tokenizer, max_length):
             moved = to_device(batch, device_of(body))
             found = body(input_ids=moved["input_ids"], attention_mask=moved["attention_mask"])
-            parts.append(nn.functional.normalize(found.pooler_output.float(), dim=-1).cpu())
+            pooled = found.pooler_output
+            if pooling == "mean":
+                pooled = mean_pool(found.last_hidden_state, moved["attention_mask"])
+            parts.append(nn.functional.normalize(pooled.float(), dim=-1).cpu())
             rows.append(batch["index"])
     return torch.cat(parts)[torch.cat(rows).argsort()].numpy()
 

@@ -44,8 +44,10 @@ class MeanPooledClassifier(BertForSequenceClassification):
     """A BERT whose head reads the mean of the states in the place of [CLS] (bert, "Pooling")."""
 
     @classmethod
-    def of(cls, model: PreTrainedModel) -> MeanPooledClassifier:
+    def of(cls, model: PreTrainedModel, *, keep_head: bool = False) -> MeanPooledClassifier:
         """Return a classifier with the encoder of `model`, shared, and a new head.
+
+        With `keep_head` the head is shared, too: for what such a classifier was saved as.
 
         Raises
         ------
@@ -59,6 +61,8 @@ class MeanPooledClassifier(BertForSequenceClassification):
             )
         pooled = cls(model.config)
         pooled.bert = model.bert
+        if keep_head:
+            pooled.classifier = model.classifier
         return pooled.train(model.training)
 
     def forward(

@@ -25,6 +25,13 @@ MODELS = {
     "frozen": ("pre-trained, frozen", _GREEN, "--"),
     "linear": ("TF-IDF + linear model", GREY, "-."),
     "random": ("random weights", _RED, ":"),
+    "words linear": ("TF-IDF + linear model", GREY, "-."),
+    "bundled frozen": ("bundled encoder, frozen", _ORANGE, ":"),
+    "minilm frozen": ("MiniLM, frozen", _GREEN, "--"),
+    "minilm frozen, self-trained": ("MiniLM, frozen, self-trained", _PURPLE, (0, (5, 1, 1, 1))),
+    "minilm contrastive": ("MiniLM, tuned by pairs", _RED, "-"),
+    "minilm fine-tuned": ("MiniLM, fine-tuned", _BLUE, "-"),
+    "minilm fine-tuned, all rows": ("MiniLM, fine-tuned, all rows", _BLUE, "none"),
 }
 """Label, color and line of each model in `error_by_rows`."""
 
@@ -222,18 +229,23 @@ def error_by_rows(
         aside = 1.05 ** (place - (len(shown) - 1) / 2)
         across = [point["rows"] * aside for point in own]
         errors = [100 * (1 - np.array(point["accuracies"])) for point in own]
-        ax.plot(across, [e.mean() for e in errors], linestyle=style, color=color, label=label)
+        marker = "D" if style == "none" else None
+        means = [e.mean() for e in errors]
+        ax.plot(across, means, linestyle=style, color=color, label=label, marker=marker)
         repeated = np.repeat(across, [len(e) for e in errors])
         ax.scatter(repeated, np.concatenate(errors), color=color, s=14, alpha=0.7, linewidths=0)
     every = sorted({point["rows"] for point in points})
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_xticks(every, [f"{rows:,}" for rows in every])
+    ax.set_xticks(every, [f"{rows:,}" for rows in every], rotation=30 if len(every) > 7 else 0)
     ax.set_yticks(_ERROR_TICKS, [str(tick) for tick in _ERROR_TICKS])
     ax.minorticks_off()
     low, high = ax.dataLim.intervaly
     ax.set_ylim(low / 1.1, high * 1.1)
-    ax.legend(title="a dot for each draw of rows", loc="lower left")
+    place_of_legend: dict[str, Any] = {"loc": "lower left"}
+    if len(shown) > 5:
+        place_of_legend = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+    ax.legend(title="a dot for each draw of rows", **place_of_legend)
     return label_axes(ax, title, "labeled rows (logarithmic)", y)
 
 

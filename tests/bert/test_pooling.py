@@ -6,6 +6,8 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, DistilBertConfig
 from transformers import DistilBertForSequenceClassification as OtherModel
 
+from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.fine_tuning import pooled_states
 from agnews_utils.bert.pooling import (
     MeanPooledClassifier,
     contrastive_loss,
@@ -92,3 +94,28 @@ def test_tuning_brings_classes_apart_and_gives_the_mode_back(monkeypatch):
     assert not model.training
     again = small_bert()
     assert contrastive_tuning(again, sequences, labels, steps=30, learning_rate=3e-3) == losses
+
+
+def test_a_kept_head_gives_the_same_answers_again():
+    trained = MeanPooledClassifier.of(small_bert())
+    ids = torch.tensor([[2, 7, 9, 3]])
+    mask = torch.ones_like(ids)
+    plain = BertForSequenceClassification(trained.config)
+    plain.load_state_dict(trained.state_dict())
+    again = MeanPooledClassifier.of(plain.eval(), keep_head=True)
+    with torch.no_grad():
+        assert torch.equal(again(ids, mask).logits, trained(ids, mask).logits)
+
+
+def test_mean_states_of_texts_do_not_depend_on_their_neighbors():
+    model, tokenizer = load_encoder("bundled", quiet=True)
+    texts = ["Oil", "Keeper saves two penalties in the last minute of the cup final"]
+    found = pooled_states(model, tokenizer, texts, pooling="mean")
+    for text, row in zip(texts, found, strict=True):
+        encoded = tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            states = model.bert(encoded["input_ids"]).last_hidden_state[0]
+        wanted = torch.nn.functional.normalize(states.mean(0), dim=-1)
+        assert np.allclose(row, wanted.numpy(), atol=1e-5)
+    with pytest.raises(ValueError, match="expected 'cls' or 'mean'"):
+        pooled_states(model, tokenizer, texts, pooling="max")

@@ -17,7 +17,7 @@ import torch
 
 from agnews_utils.data.loading import News, load_news
 from tools.reference.bert import KEYS, bert_full
-from tools.reference.few import CURVES, bert_curves
+from tools.reference.few import CURVES, WAYS, bert_curves, few_labels
 from tools.reference.linear import TRANSFERRED, linear_predictions, transfer
 from tools.reference.rnn import LEARNING_RATES, PEERS, rnn_peers, rnn_search, rnn_tuning
 from tools.reference.sweep import STRATEGIES, bert_sweep
@@ -32,6 +32,7 @@ RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "bert_text_path": bert_text_path,
     "bert_sweep": bert_sweep,
     "bert_curves": bert_curves,
+    "few_labels": few_labels,
     "bert_full": bert_full,
 }
 PARTS: dict[str, tuple[str, ...]] = {
@@ -40,6 +41,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "rnn_peers": tuple(PEERS),
     "bert_sweep": STRATEGIES,
     "bert_curves": CURVES,
+    "few_labels": WAYS,
     "bert_full": (*KEYS, *KEYS.values()),
 }
 """What `--only` can name, of the runs that have parts."""

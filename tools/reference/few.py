@@ -16,18 +16,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from agnews_utils.bert.encoder import BUNDLED, load_encoder
+from agnews_utils.bert.encoder import BUNDLED, MINILM, load_encoder
 from agnews_utils.bert.fine_tuning import (
+    MAX_LENGTH,
+    bert_loader,
     layerwise_parameter_groups,
     pooled_states,
     predict_texts,
     self_train,
 )
-from agnews_utils.cleaning.pipeline import clean_frame
+from agnews_utils.bert.pooling import MeanPooledClassifier
+from agnews_utils.cleaning.pipeline import clean_frame, repair_frame
 from agnews_utils.data.loading import News
-from agnews_utils.runtime import pick_device
+from agnews_utils.runtime import pick_device, seed_everything
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
+from tools.gpu.rows import Rows
+from tools.gpu.tuning import DRAWS, draw_rows, linear_head
 from tools.reference import store
 from tools.reference.bert import (
     KEYS,
@@ -235,3 +240,147 @@ def _add_all_rows(
 def _frozen_with_all(states: States) -> float:
     model = LogisticRegression(max_iter=2_000).fit(states.fit, states.fit_rows["label"])
     return float(model.score(states.test, states.test_rows["label"]))
+
+
+# ---------------------------------------------------------------------- repaired texts, few labels
+
+WAYS = ("linear", "bundled", "fine-tuned")
+"""Parts of `few_labels` that are measured here; the others come from `tools.gpu`."""
+LINEAR_DRAWS = {1: 10, 3: 10, 10: 20, 30: 10, 100: 6, 300: 4, 1000: 3, 4000: 2}
+MINILM_LENGTH = 96
+FEW_TUNED = {  # rows a class -> draws, epochs, batch size
+    10: (4, 20, 8),
+    100: (3, 8, 16),
+}
+FEW_TUNED_RATE, FEW_TEST_ROWS = 1e-4, 2_000
+
+
+def few_labels(news: News, only: Sequence[str], again: bool) -> None:
+    """Add to the points of `tools.gpu` what a CPU can measure, on the same draws of the same rows.
+
+    A linear model on words, the bundled encoder frozen, and MiniLM fine-tuned, the last one on a
+    fixed sample of the test rows.
+    """
+    fit_rows, _ = store.split(news)
+    fit_rows, test_rows = repair_frame(fit_rows), repair_frame(news.test)
+    for way in WAYS:
+        if not only or way in only:
+            measure = {"linear": _few_linear, "bundled": _few_bundled, "fine-tuned": _few_tuned}
+            measure[way](news, fit_rows, test_rows, again)
+
+
+def _draw(fit_rows: pd.DataFrame, per_class: int, draw: int) -> pd.DataFrame:
+    """Draw the rows that `tools.gpu` draws."""
+    rows = Rows([[]] * len(fit_rows), fit_rows["label"].to_numpy())
+    return fit_rows.iloc[draw_rows(rows, per_class, draw)]
+
+
+def _add_few(
+    news: News, encoder: str, way: str, per_class: int, accuracies: list[float], test_rows: int
+) -> None:
+    content = store.finished("few_labels", news) or {"points": []}
+    key = (encoder, way, per_class)
+    points = [
+        point
+        for point in content["points"]
+        if (point["encoder"], point["way"], point["per_class"]) != key
+    ]
+    mean, low, high = store.interval_of_mean(accuracies, test_rows)
+    points.append(
+        {
+            "encoder": encoder,
+            "way": way,
+            "per_class": per_class,
+            "draws": len(accuracies),
+            "mean": mean,
+            "low": low,
+            "high": high,
+            "accuracies": accuracies,
+            "test_rows": test_rows,
+        }
+    )
+    for point in points:
+        point.setdefault("test_rows", len(news.test))
+    points.sort(key=lambda point: (point["encoder"], point["way"], point["per_class"]))
+    headline = f"{encoder}, {way}, {per_class} rows a class: {mean:.2%}"
+    content = content | {"points": points, "texts": "repaired"}
+    store.record_run("few_labels", news, content, headline, seed=1, cpu_seconds=time.process_time())
+
+
+def _has_few(news: News, encoder: str, way: str, per_class: int, draws: int) -> bool:
+    points = store.finished("few_labels", news).get("points", [])
+    return any(
+        (point["encoder"], point["way"], point["per_class"]) == (encoder, way, per_class)
+        and point["draws"] >= draws
+        for point in points
+    )
+
+
+def _few_linear(news: News, fit_rows: pd.DataFrame, test_rows: pd.DataFrame, again: bool) -> None:
+    for per_class, draws in LINEAR_DRAWS.items():
+        if not again and _has_few(news, "words", "linear", per_class, draws):
+            continue
+        accuracies = []
+        for draw in range(1, draws + 1):
+            train = _draw(fit_rows, per_class, draw)
+            features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+            model = LinearSVC(C=1.0, random_state=0)
+            model.fit(features.fit_transform(train["text"]), train["label"])
+            unseen = features.transform(test_rows["text"])
+            accuracies.append(float(model.score(unseen, test_rows["label"])))
+        _add_few(news, "words", "linear", per_class, accuracies, len(test_rows))
+
+
+def _few_bundled(news: News, fit_rows: pd.DataFrame, test_rows: pd.DataFrame, again: bool) -> None:
+    model, tokenizer = load_encoder(BUNDLED, quiet=True)
+
+    def states(rows: pd.DataFrame) -> np.ndarray:
+        return pooled_states(model, tokenizer, rows["text"].tolist(), MAX_LENGTH, "mean")
+
+    test = states(test_rows)
+    for per_class in sorted(DRAWS):
+        draws = DRAWS[per_class]
+        if per_class > 1_000 or (
+            not again and _has_few(news, "bundled", "frozen", per_class, draws)
+        ):
+            continue
+        accuracies = []
+        for draw in range(1, draws + 1):
+            train = _draw(fit_rows, per_class, draw)
+            head = linear_head(states(train), train["label"].to_numpy())
+            accuracies.append(float(head.score(test, test_rows["label"])))
+        _add_few(news, "bundled", "frozen", per_class, accuracies, len(test_rows))
+
+
+def _few_tuned(news: News, fit_rows: pd.DataFrame, test_rows: pd.DataFrame, again: bool) -> None:
+    """Fine-tune MiniLM, all of it, with the mean of its states; judge it on fewer test rows."""
+    seen = test_rows.sample(min(FEW_TEST_ROWS, len(test_rows)), random_state=0)
+    for per_class, (draws, epochs, batch_size) in FEW_TUNED.items():
+        if not again and _has_few(news, "minilm", "fine-tuned", per_class, draws):
+            continue
+        accuracies: list[float] = []
+        for draw in range(1, draws + 1):
+            train = _draw(fit_rows, per_class, draw)
+            seed_everything(draw)
+            model, tokenizer = load_encoder(MINILM, quiet=True)
+            network = MeanPooledClassifier.of(model)
+            loader = bert_loader(
+                train["text"],
+                train["label"],
+                tokenizer,
+                batch_size,
+                max_length=MINILM_LENGTH,
+                seed=draw,
+            )
+            fit(
+                network,
+                loader,
+                epochs=epochs,
+                learning_rate=FEW_TUNED_RATE,
+                schedule="linear",
+                warmup=0.1,
+                seed=draw,
+            )
+            answers = predict_texts(network, tokenizer, seen["text"], MINILM_LENGTH).argmax(1)
+            accuracies.append(float((answers == seen["label"].to_numpy()).mean()))
+            _add_few(news, "minilm", "fine-tuned", per_class, accuracies, len(seen))

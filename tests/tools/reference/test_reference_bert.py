@@ -219,3 +219,25 @@ def test_only_the_named_models_are_measured(news, results, monkeypatch):
     reference_few.bert_curves(news, only=["linear"], again=False)
     points = read(results / "bert_curves.newsbriefs.json")["points"]
     assert {point["model"] for point in points} == {"linear"}
+
+
+def test_few_labels_are_added_to_the_points_that_are_there(news, results, monkeypatch):
+    monkeypatch.setattr(reference_few, "LINEAR_DRAWS", {3: 2})
+    monkeypatch.setattr(reference_few, "DRAWS", {3: 2})
+    old = {"encoder": "minilm", "way": "frozen", "per_class": 3, "draws": 1, "accuracies": [0.5]}
+    store.record_run("few_labels", news, {"points": [old]}, "", seed=1)
+    reference_few.few_labels(news, only=["linear", "bundled"], again=False)
+    content = read(results / "few_labels.newsbriefs.json")
+    points = {(point["encoder"], point["way"]): point for point in content["points"]}
+    assert set(points) == {("words", "linear"), ("bundled", "frozen"), ("minilm", "frozen")}
+    assert points["minilm", "frozen"]["accuracies"] == [0.5]
+    assert points["words", "linear"]["draws"] == 2
+    assert points["words", "linear"]["test_rows"] == len(news.test)
+    monkeypatch.setattr(reference_few, "linear_head", None)  # would fail if measured again
+    reference_few.few_labels(news, only=["bundled"], again=False)
+
+
+def test_few_labels_draw_the_same_number_of_each_class(news):
+    drawn = reference_few._draw(news.train, 5, draw=1)
+    assert drawn["label"].value_counts().tolist() == [5, 5, 5, 5]
+    assert drawn.equals(reference_few._draw(news.train, 5, draw=1))
