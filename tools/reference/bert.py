@@ -176,10 +176,6 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
     rows = len(news.test)
     recipes = recipes_for(news)
     texts = {run["texts"] for by_seed in runs.values() for run in by_seed.values()}
-    note = "" if texts == {"repaired"} else f", {' and '.join(sorted(texts))} texts"
-    encoders = {run["encoder"] for by_seed in runs.values() for run in by_seed.values()}
-    if encoders != {encoder_version()}:
-        note = f", an earlier encoder{note}"
     content: dict[str, Any] = {
         "train_rows": len(news.train),
         "texts": " and ".join(sorted(texts)),
@@ -218,11 +214,23 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
         content["gap"] = found["fine-tuned"] - found["random"]
     content["readme_rows"] = [
         store.readme_row(
-            MODELS[KEYS[name]] + note, "bert", entry["seeds"], entry["test_accuracy"], rows
+            MODELS[KEYS[name]] + _note(runs[KEYS[name]]),
+            "bert",
+            entry["seeds"],
+            entry["test_accuracy"],
+            rows,
         )
         for name, entry in content["models"].items()
     ]
     return content
+
+
+def _note(seeds: dict[str, dict[str, Any]]) -> str:
+    """Say in what a model's runs differ from those of today: the encoder, the texts."""
+    texts = sorted({run["texts"] for run in seeds.values()} - {"repaired"})
+    earlier = any(run["encoder"] != encoder_version() for run in seeds.values())
+    note = ", an earlier encoder" if earlier else ""
+    return f"{note}, {' and '.join(texts)} texts" if texts else note
 
 
 def paired(news: News) -> dict[str, Any]:
