@@ -503,7 +503,8 @@ def attribution(network, text):
     (gradient,) = torch.autograd.grad(logits[winner], vectors)
     return encoded.tokens(), (gradient * vectors).sum(-1)[0].detach().cpu().numpy(), int(winner)
 
-pieces, shares, winner = attribution(tuned.eval(), headlines[0])
+sentence = "Keeper saves two penalties as visitors win the cup final"
+pieces, shares, winner = attribution(tuned.eval(), sentence)
 ax = plots.bars(dict(zip(pieces[1:-1], 100 * shares[1:-1])), f"What the answer {news.classes[winner]} hangs on",
                 "gradient times embedding, hundredths of a logit", number_format="{:+,.1f}")
 
@@ -519,7 +520,7 @@ def logit_with(network, text, position, factor, winner):
     return network.classifier(mean_pool(states, encoded["attention_mask"]))[0, winner].item()
 
 with torch.no_grad():
-    up, down = (logit_with(tuned, headlines[0], 1, factor, winner) for factor in (1.01, 0.99))
+    up, down = (logit_with(tuned, sentence, 1, factor, winner) for factor in (1.01, 0.99))
 print(f"{pieces[1]}: measured {(up - down) / 0.02:.3f}, by gradient {shares[1]:.3f}")
 assert abs((up - down) / 0.02 - shares[1]) < 0.02 + 0.05 * abs(shares[1])
 
@@ -537,7 +538,7 @@ def hidden_pieces(network, text, winner):
         whole = network(**{name: encoded[name] for name in ("input_ids", "attention_mask")}).logits[0, winner]
         return (whole - network(rows, torch.ones_like(rows)).logits[:, winner]).cpu().numpy()
 
-lost = hidden_pieces(tuned, headlines[0], winner)
+lost = hidden_pieces(tuned, sentence, winner)
 pd.DataFrame({"piece": pieces[1:-1], "gradient": shares[1:-1].round(3), "lost if hidden": lost.round(3)})
 
 # %% [markdown]
