@@ -68,7 +68,7 @@ def test_it_writes_all_that_the_run_made(alone):
 def test_saved_weights_and_vocabulary_give_the_metrics_again(alone):
     folder, metrics = alone
     vocab = Vocab.load(folder / "vocabulary.json")
-    model = train.MODELS["bilstm"](len(vocab))
+    model = train.NETWORKS["bilstm"](len(vocab))
     load_weights(model, folder / "model.safetensors")
     options = train.parse_arguments([*SETTINGS, "--output", str(folder)])
     data = train.prepare(load_news("newsbriefs"), options)
@@ -98,7 +98,7 @@ def test_accelerate_launch_gives_the_same_weights(alone, tmp_path):
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("model", sorted(set(train.MODELS) - {"bilstm"}))
+@pytest.mark.parametrize("model", sorted(set(train.NETWORKS) - {"bilstm"}))
 def test_every_model_trains(model, tmp_path, capsys):
     arguments = [*SETTINGS, "--rows", "120", "--epochs", "1", "--model", model]
     assert train.main([*arguments, "--output", str(tmp_path)]) == 0
@@ -113,7 +113,7 @@ def test_a_second_run_needs_resume_and_then_changes_nothing(tmp_path, capsys):
     assert train.main(arguments) == 0
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert train.main(arguments) == 1
-    assert "pass resume=True" in capsys.readouterr().err
+    assert "add --resume to go on from them" in capsys.readouterr().err
     assert train.main([*arguments, "--resume"]) == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert numbers(again) == numbers(first)
