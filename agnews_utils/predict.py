@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -52,7 +53,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--csv", type=Path, metavar="OUT", help="write text, class and probabilities to this file")
     add("--device", help="cpu, cuda or mps; default: a GPU if there is one")
     add("--progress", action=argparse.BooleanOptionalAction, help="show a bar")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if options.texts and options.file:
         parser.error("give texts, or --file, not both")
     if options.column and not options.file:
@@ -143,15 +144,21 @@ def _picker(header: list[str], column: str | None, name: str) -> Callable[[list[
 
 def _open_texts(options: argparse.Namespace) -> Iterator[Pair]:
     """Yield the texts that the command line names."""
-    if options.texts:
-        return (("", text) for text in options.texts)
+    if options.texts:  # bytes that are no UTF-8 come as half characters, which no tokenizer reads
+        return (("", text.encode("utf-8", "replace").decode("utf-8")) for text in options.texts)
     if options.file is None:
         if sys.stdin is None or sys.stdin.isatty():
             raise ValueError("there is no text: give some, or --file, or send them to the input.")
-        if hasattr(sys.stdin, "reconfigure"):
-            sys.stdin.reconfigure(encoding="utf-8")  # whatever the terminal is set to
-        return read_lines(sys.stdin)
+        return _standard_input()
     return read_file(options.file, options.column)
+
+
+def _standard_input() -> Iterator[Pair]:
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")  # whatever the terminal is set to
+    try:
+        yield from read_lines(lines)
+    except UnicodeDecodeError:
+        raise ValueError("the input is not UTF-8: convert it, or name a file in UTF-8.") from None
 
 
 def read_file(path: Path, column: str | None = None) -> Iterator[Pair]:
@@ -221,6 +228,8 @@ def answer(options: argparse.Namespace, run: Run, pairs: Iterable[Pair], total: 
                         say(_line(chosen, row, text))
                 count += len(texts)
                 bar.update(len(texts))
+        if not count:
+            raise ValueError("there is no text: the input is empty.")
     return count
 
 
@@ -240,8 +249,6 @@ def predict(options: argparse.Namespace) -> None:
     if options.csv and options.file and options.csv.resolve() == options.file.resolve():
         raise ValueError("--csv names the file that is read: name another one.")
     count = answer(options, run, pairs, total)
-    if not count:
-        raise ValueError("there is no text: the input is empty.")
     if options.csv:
         say(f"{count:,} texts in {shown_path(options.csv)}, by {run}.")
 

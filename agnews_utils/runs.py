@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,7 @@ TEXTS_AT_ONCE = 1_000
 _BATCH = 128
 _FORMAT = "agnews_utils run 1"
 
-Texts = Iterable[str] | pd.DataFrame
+Texts: TypeAlias = "Iterable[str] | pd.DataFrame"
 """Texts, or rows with the columns `title` and `description`, as `load_news` gives them."""
 
 
@@ -307,7 +307,9 @@ def _frames(texts: Texts) -> Iterator[pd.DataFrame]:
     while part := list(islice(rest, TEXTS_AT_ONCE)):
         for text in part:
             if not isinstance(text, str):
-                raise TypeError(f'text {number} is {text!r}, not a text: fill missing ones with "".')
+                raise TypeError(
+                    f'text {number} is {text!r}, not a text: fill missing ones with "".'
+                )
             number += 1
         yield pd.DataFrame({"title": "", "description": part}, dtype=object)
 
@@ -431,7 +433,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         ids = torch.ones((1, 4), dtype=torch.long)
         batch = {"input_ids": ids, "attention_mask": ids, "lengths": torch.tensor([4])}
         if (device := usable_device(classifier.model, batch)) != device_of(classifier.model):
-            classifier.model.to(device)  # type: ignore[arg-type]
+            classifier.model.to(device)
     return Run(about["model"], classifier, tuple(about["classes"]), about["texts"], about)
 
 
@@ -468,8 +470,8 @@ def _about(folder: Path) -> dict[str, Any]:
         raise RunError(f"{shown_path(path)} is damaged ({error}). {_AGAIN}") from None
     if about["format"] != _FORMAT:
         raise RunError(
-            f"{shown_path(path)} has the format {about['format']!r}, and this version of the course "
-            f"reads {_FORMAT!r}: train the model again, or use the version that wrote it."
+            f"{shown_path(path)} has the format {about['format']!r}, and this version of the "
+            f"course reads {_FORMAT!r}: train the model again, or use the version that wrote it."
         )
     # Written again from its content, the file must come out as it is: that covers every byte.
     if text != _run_text(about):
@@ -481,7 +483,7 @@ def _about(folder: Path) -> dict[str, Any]:
     if unknown or about["steps"] != list(TEXT_PATHS[about["texts"]]):
         raise RunError(
             f"{shown}: this version of the course prepares texts in another way than the one that "
-            f"wrote it ({about['model']}, {about['texts']} texts, code {about['commit']}): use that "
-            "one, or train the model again."
+            f"wrote it ({about['model']}, {about['texts']} texts, code {about['commit']}): use "
+            "that one, or train the model again."
         )
     return about

@@ -349,7 +349,8 @@ class Head:
         EncoderError
             If it has other classes.
         """
-        own = [str(config.id2label[number]) for number in range(len(config.id2label))]
+        named = config.id2label or {}
+        own = [str(named[number]) for number in range(len(named))]
         wanted = self.classes
         if not has_head(config) or self.new:
             if wanted is None:

@@ -296,8 +296,8 @@ class LinearClassifier:
         shape = (machines, len(words))
         if numbers["coefficients"].shape != shape or numbers["idf"].shape != shape[1:]:
             raise PredictionError(
-                f"{weights.name} has coefficients of the shape {numbers['coefficients'].shape}, and "
-                f"{terms.name} asks for {shape}: the two do not belong together."
+                f"{weights.name} has coefficients of the shape {numbers['coefficients'].shape}, "
+                f"and {terms.name} asks for {shape}: the two do not belong together."
             )
         if known.max() >= classes:
             raise PredictionError(

@@ -49,7 +49,7 @@ def test_a_missing_input_is_named(rows):
 def test_a_model_that_an_apple_gpu_cannot_compute_is_computed_on_the_cpu(
     rows, valid, monkeypatch, capsys
 ):
-    """Torch on this machine has no such GPU: it refuses as it does where an operation is missing."""
+    """Torch here has no such GPU, and refuses as it does where an operation is missing."""
     monkeypatch.setattr(inference, "pick_device", lambda: torch.device("mps"))
     monkeypatch.setattr("agnews_utils.training.loop.pick_device", lambda: torch.device("mps"))
     model = make_model()
