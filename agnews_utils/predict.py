@@ -29,7 +29,7 @@ from tqdm import tqdm
 from agnews_utils.data.formats import fields_of_any_length
 from agnews_utils.files import shown_path, written_whole
 from agnews_utils.runs import TEXTS_AT_ONCE, Run, load_run
-from agnews_utils.runtime import DEVICE_VARIABLE, DeviceError, say
+from agnews_utils.runtime import DEVICE_VARIABLE, DeviceError, device_as_typed, say
 
 TEXT_COLUMNS = ("text", "message", "sentence", "review", "content")
 """Names of the column with the texts, in a file that has no `title` and `description`."""
@@ -268,9 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, DeviceError) as error:
-        message = str(error)
-        if options.device:
-            message = message.replace(f"{DEVICE_VARIABLE}=", "--device ")
+        message = device_as_typed(str(error)) if options.device else str(error)
         print(f"python -m agnews_utils.predict: {message}", file=sys.stderr)
         return 1
     return 0

@@ -153,6 +153,12 @@ def pick_device() -> torch.device:
     return device
 
 
+def device_as_typed(message: str) -> str:
+    """Return the message of a DeviceError in the words of a command with `--device`."""
+    message = message.replace(f"{DEVICE_VARIABLE}=", "--device ")
+    return message.replace(f"Unset {DEVICE_VARIABLE}", "Leave --device out")
+
+
 @lru_cache(maxsize=1)
 def _computes_on_apple() -> bool:
     """Tell whether this torch has what the course needs on an Apple GPU; say so once if not."""

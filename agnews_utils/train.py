@@ -45,6 +45,7 @@ from agnews_utils.runs import MODELS, NETWORKS, Encoder, Linear, Network, Run, s
 from agnews_utils.runtime import (
     DEVICE_VARIABLE,
     DeviceError,
+    device_as_typed,
     pick_device,
     record,
     say,
@@ -421,9 +422,7 @@ def as_typed(message: str) -> str:
     message = re.sub(rf"(?<![\w.-])({either})=('[^']*'|\[[^\]]*\]|[^\s,:;]+)", option, message)
     long = "|".join(sorted((name for name in names if "_" in name), key=len, reverse=True))
     message = re.sub(rf"(?<![\w.-])({long})(?![\w=(])", lambda m: _typed(names[m[1]]), message)
-    return message.replace("the argument of load_news", "--data").replace(
-        f"{DEVICE_VARIABLE}=", "--device " if "--device" in sys.argv else f"{DEVICE_VARIABLE}="
-    )
+    return message.replace("the argument of load_news", "--data")
 
 
 def _typed(name: str) -> str:
@@ -448,7 +447,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"python -m agnews_utils.train: interrupted{_goes_on(options)}.", file=sys.stderr)
         return 130
     except (ValueError, OSError, DeviceError) as error:
-        print(f"python -m agnews_utils.train: {as_typed(str(error))}", file=sys.stderr)
+        message = device_as_typed(str(error)) if options.device else str(error)
+        print(f"python -m agnews_utils.train: {as_typed(message)}", file=sys.stderr)
         return 1
     finally:
         if torch.distributed.is_initialized():
