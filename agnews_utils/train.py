@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader
 from agnews_utils.bert.encoder import load_encoder
 from agnews_utils.bert.fine_tuning import FINE_TUNING, MAX_LENGTH, bert_loader
 from agnews_utils.cleaning.pipeline import clean_frame, repair_frame
+from agnews_utils.data.formats import NewsFormatError
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.evaluation.predictions import LinearClassifier
@@ -401,6 +402,9 @@ def train(options: argparse.Namespace, main_process: bool = True) -> dict[str, A
 # ------------------------------------------------------------------------------------ the command
 
 
+_ALONE = r"(?<![\w./\\'\"-])"  # before a name that is no part of a path, a word, or a quoted name
+
+
 def as_typed(message: str) -> str:
     """Return an error's message with options in the form in which a command takes them.
 
@@ -410,6 +414,8 @@ def as_typed(message: str) -> str:
     '--learning-rate -1.0: expected a positive number'
     >>> as_typed("pass resume=True, or change valid_fraction")
     'pass --resume, or change --valid-fraction'
+    >>> as_typed("runs/new_head/run.json has no column 'max_length'")
+    "runs/new_head/run.json has no column 'max_length'"
     """
     known = {name for table in DEFAULTS.values() for name in table} | {"valid_fraction", "seed"}
     names = {name: name for name in known} | _PARAMETERS
@@ -419,9 +425,9 @@ def as_typed(message: str) -> str:
         value = "" if found[2] == "True" else f" {found[2]}"
         return _typed(names[found[1]]) + value
 
-    message = re.sub(rf"(?<![\w.-])({either})=('[^']*'|\[[^\]]*\]|[^\s,:;]+)", option, message)
+    message = re.sub(rf"{_ALONE}({either})=('[^']*'|\[[^\]]*\]|[^\s,:;]+)", option, message)
     long = "|".join(sorted((name for name in names if "_" in name), key=len, reverse=True))
-    message = re.sub(rf"(?<![\w.-])({long})(?![\w=(])", lambda m: _typed(names[m[1]]), message)
+    message = re.sub(rf"{_ALONE}({long})(?![\w=(])", lambda m: _typed(names[m[1]]), message)
     return message.replace("the argument of load_news", "--data")
 
 
@@ -448,6 +454,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (ValueError, OSError, DeviceError) as error:
         message = device_as_typed(str(error)) if options.device else str(error)
+        if isinstance(error, NewsFormatError) and re.search(r"\b[Ss]ay \w+=", message):
+            message += " (A command reads it from a file dataset.toml beside the data.)"
         print(f"python -m agnews_utils.train: {as_typed(message)}", file=sys.stderr)
         return 1
     finally:

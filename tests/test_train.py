@@ -219,6 +219,12 @@ def test_mistakes_get_a_sentence(tmp_path, capsys, monkeypatch):
     for words, arguments in refused.items():
         assert train.main([*arguments, *output]) == 1, words
         assert words in capsys.readouterr().err
+    own = tmp_path / "own"
+    own.mkdir()
+    rows = [f"{('ham', 'spam')[n % 2]},see you {n},come home {n}" for n in range(20)]
+    (own / "train.csv").write_text("\n".join(["label,text,message", *rows]))
+    assert train.main(["--data", str(own), *output]) == 1
+    assert "A command reads it from a file dataset.toml" in capsys.readouterr().err
     monkeypatch.setenv("AGNEWS_DEVICE", "cpu")  # to be given back: the option sets it
     assert train.main([*small, "--device", "gpu", *output]) == 1
     assert "--device gpu is no device that the course knows" in capsys.readouterr().err
