@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sized
 from datetime import date
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -56,7 +57,7 @@ THREADS_VARIABLE = "AGNEWS_THREADS"
 """Environment variable: how many threads numerical libraries may use (default: at most 4)."""
 
 DEVICE_VARIABLE = "AGNEWS_DEVICE"
-"""Environment variable: `cpu` or `cuda`; unset, a GPU is used where there is one."""
+"""Environment variable: `cpu`, `cuda` or `mps`; unset, a GPU is used where there is one."""
 
 _PACKAGES_TO_NAME = ("agnews-utils", "numpy", "pandas", "scikit-learn", "torch", "transformers")
 
@@ -102,25 +103,77 @@ def seed_everything(seed: int = 42) -> None:
     torch.manual_seed(seed)
 
 
+class DeviceError(RuntimeError):
+    """A device was asked for that there is not."""
+
+
 def pick_device() -> torch.device:
     """Return the device to compute on: what `AGNEWS_DEVICE` names, else a GPU, else the CPU.
 
+    A GPU is one of NVIDIA or AMD (`cuda`), else that of an Apple chip (`mps`), if torch can compute
+    there what the course needs. What a model needs, `training.inference.usable_device` finds out.
+
     Raises
     ------
-    RuntimeError
-        If `AGNEWS_DEVICE` asks for a GPU and torch sees none.
+    DeviceError
+        If `AGNEWS_DEVICE` names no device that torch sees.
     """
     import torch
 
-    wanted = os.environ.get(DEVICE_VARIABLE, "")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise RuntimeError(
+    wanted = os.environ.get(DEVICE_VARIABLE, "").strip().lower()
+    apple = torch.backends.mps.is_available()
+    if not wanted:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if apple and _computes_on_apple() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(
+            f"{DEVICE_VARIABLE}={wanted} is no device that the course knows: expected cpu, cuda "
+            "(or cuda:1 for the second GPU), or mps for the GPU of an Apple chip."
+        )
+    if device.type == "mps" and not apple:
+        raise DeviceError(
+            f"{DEVICE_VARIABLE}={wanted} asks for the GPU of an Apple chip, but torch "
+            f"{torch.__version__} sees none. Unset {DEVICE_VARIABLE} to take what there is."
+        )
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(
             f"{DEVICE_VARIABLE}={wanted} asks for a GPU, but torch {torch.__version__} sees none. "
             f"Unset {DEVICE_VARIABLE}, or install a torch build with CUDA on a machine with a GPU."
         )
-    if wanted:
-        return torch.device(wanted)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"{DEVICE_VARIABLE}={wanted} asks for a GPU that is not there: torch sees "
+            f"{torch.cuda.device_count()}, counted from cuda:0."
+        )
+    return device
+
+
+def device_as_typed(message: str) -> str:
+    """Return the message of a DeviceError in the words of a command with `--device`."""
+    message = message.replace(f"{DEVICE_VARIABLE}=", "--device ")
+    return message.replace(f"Unset {DEVICE_VARIABLE}", "Leave --device out")
+
+
+@lru_cache(maxsize=1)
+def _computes_on_apple() -> bool:
+    """Tell whether this torch has what the course needs on an Apple GPU; say so once if not."""
+    import torch
+
+    try:
+        with torch.autocast("mps", enabled=False):  # not known there before torch 2.5
+            torch.ones(2, device="mps").sum().item()
+    except (RuntimeError, NotImplementedError, AssertionError):
+        say(
+            f"Computing on the CPU: torch {torch.__version__} cannot do on this Apple GPU what the "
+            "course needs; a newer torch can (the modern environment)."
+        )
+        return False
+    return True
 
 
 def record(
@@ -214,8 +267,9 @@ def environment() -> dict[str, str]:
     versions |= {name: _version(name) for name in _PACKAGES_TO_NAME}
     versions["device"] = "cpu"
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and pick_device().type == "cuda":
-        versions["device"] = torch.cuda.get_device_name()
+    if torch is not None and (device := pick_device()).type != "cpu":
+        name = "Apple GPU" if device.type == "mps" else torch.cuda.get_device_name(device)
+        versions["device"] = name
     return versions
 
 

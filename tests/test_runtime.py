@@ -91,6 +91,43 @@ def test_the_device_asked_for_is_used_or_refused(monkeypatch):
     assert runtime.pick_device().type == "cpu"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ("gpu", "gpu is no device that the course knows: expected cpu, cuda"),
+        ("cuda:x", "cuda:x is no device"),
+        ("meta", "meta is no device"),
+        ("mps", "GPU of an Apple chip, but torch"),
+        ("cuda:7", "torch sees 2, counted from cuda:0"),
+    ],
+)
+def test_an_unknown_device_gets_a_sentence(monkeypatch, wanted, words):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setenv(runtime.DEVICE_VARIABLE, wanted)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(runtime.DeviceError, match=words):
+        runtime.pick_device()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_an_apple_gpu_is_used_where_torch_can_else_a_sentence_says_so(monkeypatch, capsys, works):
+    torch = pytest.importorskip("torch")
+    monkeypatch.delenv(runtime.DEVICE_VARIABLE)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    runtime._computes_on_apple.cache_clear()
+    if works:
+        monkeypatch.setattr(runtime, "_computes_on_apple", lambda: True)
+        assert runtime.pick_device() == torch.device("mps")
+        return
+    # This torch was built without it, and refuses: as one that is too old does.
+    assert [runtime.pick_device().type for _ in range(2)] == ["cpu", "cpu"]
+    assert capsys.readouterr().out.count("Computing on the CPU") == 1
+    runtime._computes_on_apple.cache_clear()
+
+
 def test_seeds_reach_torch():
     torch = pytest.importorskip("torch")
     runtime.seed_everything(5)

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from huggingface_hub import constants as hub
 from safetensors import safe_open
 from safetensors.numpy import load_file
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -37,6 +40,7 @@ from agnews_utils.files import (
     write_text,
     written_whole,
 )
+from agnews_utils.runtime import say
 
 BUNDLED = "agnews-bert-mini"
 """Name of the encoder that comes with the course."""
@@ -193,8 +197,9 @@ def tokenizer_config(longest: int, inputs: list[str], special: dict[str, str]) -
 
 def load_encoder(
     name: str | os.PathLike[str] | None = None,
-    classes: int | Sequence[str] = len(CLASS_NAMES),
+    classes: int | Sequence[str] | None = None,
     *,
+    new_head: bool = False,
     quiet: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Load a pre-trained encoder with a head for classification, and print one line about it.
@@ -209,9 +214,13 @@ def load_encoder(
         a folder that `save_pretrained` or `save_encoder` wrote; or a name on the Hugging Face hub
         such as "bert-base-uncased". Without it the environment variable `AGNEWS_ENCODER` decides;
         without that, all-MiniLM-L6-v2 if it has been downloaded, else the bundled one.
-    classes : int or sequence of str
-        Outputs of the head, or their names, such as `news.classes`. It is new, with random weights
-        (draw them with a seed of your own), unless the folder has a head with as many outputs.
+    classes : int or sequence of str, optional
+        Outputs of the head, or their names, such as `news.classes`. Without it they are those of
+        the folder's own head; an encoder that has none gets a head for the classes of AG News,
+        with random weights (draw them with a seed of your own).
+    new_head : bool
+        Put a new head, with random weights, in the place of one that was trained: for other
+        classes.
     quiet : bool
         Print nothing.
 
@@ -225,22 +234,25 @@ def load_encoder(
     Raises
     ------
     EncoderError
-        If files are missing, damaged or do not belong together, or if the hub cannot be reached.
+        If files are missing, damaged or do not belong together, if the hub cannot be reached, or if
+        there is a head for other classes than those asked for.
     """
+    if isinstance(classes, str):
+        raise TypeError("classes is one string: give a list of names, or their number.")
     variable = os.environ.get("AGNEWS_ENCODER", "").strip()
     if name is None and variable:
         try:
-            return load_encoder(variable, classes, quiet=quiet)
+            return load_encoder(variable, classes, new_head=new_head, quiet=quiet)
         except EncoderError as error:
             raise EncoderError(f"AGNEWS_ENCODER={variable}: {error}") from None
-    labels = _class_names(classes)
+    head = Head(classes if classes is None or isinstance(classes, int) else list(classes), new_head)
     place = _chosen(name)
     if isinstance(place, Path):
-        model, tokenizer = _from_folder(place, labels)
+        model, tokenizer = _from_folder(place, head)
     else:
-        model, tokenizer = _from_hub(place, labels)
+        model, tokenizer = _from_hub(place, head)
     if not quiet:
-        print(f"Loaded {_description(model, place)}.")
+        say(f"Loaded {_description(model, place)}.")
     return model, tokenizer
 
 
@@ -274,12 +286,12 @@ def _chosen(name: str | os.PathLike[str] | None) -> Path | str:
     return wanted
 
 
-def _from_folder(
-    folder: Path, labels: list[str]
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _from_folder(folder: Path, head: Head) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     check_files(folder)
     try:
-        found = _read(str(folder), labels)
+        found = _read(str(folder), head)
+    except EncoderError:
+        raise
     except Exception as error:  # every kind, since the readers of the files raise many
         raise EncoderError(
             f"{shown_path(folder)} cannot be loaded: its files are damaged or do not belong "
@@ -288,13 +300,17 @@ def _from_folder(
     return _checked(*found, shown_path(folder))
 
 
-def _from_hub(name: str, labels: list[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _from_hub(name: str, head: Head) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     try:
-        found = _read(name, labels)
+        found = _read(name, head)
+    except EncoderError:
+        raise
     except Exception:  # not, or not completely, in the cache
         check_hub(name)
         try:
-            found = _read(name, labels, download=True)
+            found = _read(name, head, download=True)
+        except EncoderError:
+            raise
         except Exception as error:
             raise EncoderError(
                 f"{name!r} could not be loaded from the hub ({_first_line(error)}): check the "
@@ -318,20 +334,66 @@ def _description(model: PreTrainedModel, place: Path | str) -> str:
     return f"{place.resolve().name} {size}, {origin}"
 
 
-def _class_names(classes: int | Sequence[str]) -> list[str]:
-    if isinstance(classes, str):
-        raise TypeError("classes is one string: give a list of names, or their number.")
-    if not isinstance(classes, int):
-        return list(classes)
-    return CLASS_NAMES if classes == len(CLASS_NAMES) else [f"class {i}" for i in range(classes)]
+@dataclass(frozen=True)
+class Head:
+    """What is wanted of the head: number or names of its classes (None: its own), a new one."""
+
+    classes: int | list[str] | None
+    new: bool
+
+    def names(self, config: PretrainedConfig, place: str) -> list[str]:
+        """Return the names of the outputs; refuse classes that a trained head does not know.
+
+        Raises
+        ------
+        EncoderError
+            If it has other classes.
+        """
+        named = config.id2label or {}
+        own = [str(named[number]) for number in range(len(named))]
+        wanted = self.classes
+        if not has_head(config) or self.new:
+            if wanted is None:
+                wanted = own if has_head(config) else CLASS_NAMES
+            if not isinstance(wanted, int):
+                return list(wanted)
+            return CLASS_NAMES if wanted == len(CLASS_NAMES) else _numbered(wanted)
+        count = wanted if isinstance(wanted, int) else len(own if wanted is None else wanted)
+        same = wanted in (None, count, own) or own == [f"LABEL_{i}" for i in range(len(own))]
+        if count == len(own) and same:
+            return own if wanted is None or isinstance(wanted, int) else wanted
+        asked = f"{wanted} classes" if isinstance(wanted, int) else f"the classes {_listed(wanted)}"
+        raise EncoderError(
+            f"{place} has a head for {len(own)} classes ({_listed(own)}), and {asked} were asked "
+            "for: new_head=True puts a new one in its place, which has to be trained; without "
+            "classes it keeps its own."
+        )
+
+
+def has_head(config: PretrainedConfig) -> bool:
+    """Tell whether an encoder was saved with a head for classification."""
+    kinds = config.architectures or []
+    return any(kind.endswith("ForSequenceClassification") for kind in kinds)
+
+
+def _numbered(classes: int) -> list[str]:
+    return [f"class {number}" for number in range(classes)]
+
+
+def _listed(names: Sequence[str] | None) -> str:
+    names = names or []
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _read(
-    place: str, labels: Sequence[str], download: bool = False
+    place: str, head: Head, download: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, list[str]]:
     """Return network, tokenizer, and the names of the weights that the files lack."""
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=not download)
+        config = AutoConfig.from_pretrained(place, local_files_only=not download)
+        shown = shown_path(place) if Path(place).is_dir() else place
+        labels, renewed = head.names(config, shown), head.new and has_head(config)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             place,
             num_labels=len(labels),
@@ -340,8 +402,14 @@ def _read(
             use_safetensors=True,
             output_loading_info=True,
             local_files_only=not download,
+            ignore_mismatched_sizes=renewed,
         )
-    return model.float().eval(), tokenizer, sorted(report["missing_keys"])
+        if renewed:  # one with as many outputs was loaded with its weights
+            body = model.base_model.state_dict()
+            model = AutoModelForSequenceClassification.from_config(model.config)
+            model.base_model.load_state_dict(body)
+    mismatched = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
+    return model.float().eval(), tokenizer, sorted([*report["missing_keys"], *mismatched])
 
 
 def _checked(

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
@@ -30,7 +30,7 @@ from agnews_utils.data.duplicates import list_of_texts
 from agnews_utils.data.loading import News
 from agnews_utils.data.splitting import train_valid_split
 from agnews_utils.evaluation.metrics import checked_probabilities
-from agnews_utils.files import course_path, written_whole
+from agnews_utils.files import course_path, write_text, written_whole
 from agnews_utils.rnn.networks import BagOfEmbeddings, count_parameters
 from agnews_utils.runtime import seed_everything
 from agnews_utils.training.inference import predict
@@ -268,6 +268,51 @@ class LinearClassifier:
     def parameters(self) -> int:
         """How many numbers the machine has learned."""
         return self.machine.coef_.size + self.machine.intercept_.size
+
+    def save(self, weights: Path, terms: Path) -> None:
+        """Write what was learned: numbers as safetensors, terms as JSON; never a pickle."""
+        numbers = {
+            "idf": self.features.idf_,
+            "coefficients": self.machine.coef_,
+            "intercepts": self.machine.intercept_,
+            "known_classes": self.machine.classes_.astype(np.int64),
+        }
+        with written_whole(weights) as partial:
+            save_file({name: np.ascontiguousarray(a) for name, a in numbers.items()}, partial)
+        write_text(terms, json.dumps(self.features.get_feature_names_out().tolist()) + "\n")
+
+    @classmethod
+    def load(cls, weights: Path, terms: Path, classes: int) -> LinearClassifier:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        PredictionError
+            If the two files do not belong together, or there are other classes.
+        """
+        numbers, words = load_file(weights), json.loads(terms.read_text(encoding="utf-8"))
+        known = numbers["known_classes"]
+        machines = 1 if len(known) == 2 else len(known)
+        shape = (machines, len(words))
+        if numbers["coefficients"].shape != shape or numbers["idf"].shape != shape[1:]:
+            raise PredictionError(
+                f"{weights.name} has coefficients of the shape {numbers['coefficients'].shape}, "
+                f"and {terms.name} asks for {shape}: the two do not belong together."
+            )
+        if known.max() >= classes:
+            raise PredictionError(
+                f"{weights.name} knows a class with the number {known.max()}, and there are "
+                f"{classes}, counted from 0: another number of classes."
+            )
+        model = cls(classes=classes)
+        model.features.set_params(vocabulary={word: column for column, word in enumerate(words)})
+        model.features.idf_ = numbers["idf"]
+        model.machine.coef_, model.machine.intercept_ = (
+            numbers["coefficients"],
+            numbers["intercepts"],
+        )
+        model.machine.classes_ = known
+        return model
 
 
 def quick_predictions(news: News, seeds: Iterable[int] = (1, 2)) -> dict[str, list[Predictions]]:

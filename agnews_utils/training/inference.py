@@ -7,6 +7,7 @@ the logits, shape (batch, classes), or an object that has them as `.logits`.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from agnews_utils.runtime import pick_device, say
 from agnews_utils.training.checks import IGNORED, check_batch, check_labels, check_logits
 
 Batch = Mapping[str, Any]
@@ -226,6 +228,38 @@ def predict(model: nn.Module, batches: Iterable[Batch]) -> np.ndarray:
 def device_of(model: nn.Module) -> torch.device:
     """Return the device on which a model's parameters lie; the CPU if it has none."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def usable_device(model: nn.Module, batch: Batch, learn: bool = False) -> torch.device:
+    """Return the device for a model: that of `pick_device`, if the model can compute there.
+
+    Only Apple GPUs are tried out, with a copy of the model and a batch, since torch lacks
+    operations there. Where one is missing the CPU is returned, and a sentence says so.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it is.
+    batch : mapping
+        One batch of its data, with `labels` if the model is to learn.
+    learn : bool
+        Whether gradients are needed.
+    """
+    device = pick_device()
+    if device.type != "mps":
+        return device
+    try:
+        tried = copy.deepcopy(model).to(device)
+        with torch.set_grad_enabled(learn):
+            logits = compute_logits(tried, to_device(batch, device))
+            if learn:
+                logits.sum().backward()
+            logits.sum().item()
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        say(f"Computing on the CPU: torch cannot compute this model on an Apple GPU ({reason}).")
+        return torch.device("cpu")
+    return device
 
 
 def process_numbers() -> tuple[int, int]:

@@ -48,6 +48,7 @@ from agnews_utils.training.inference import (
     mean_loss,
     own_rows,
     to_device,
+    usable_device,
 )
 from agnews_utils.training.optimizers import Schedule, build_optimizer, schedule_factor
 from agnews_utils.training.settings import Callback, FitSettings, Loss
@@ -214,8 +215,11 @@ class TrainingLoop:
         self.settings = settings
         # accelerate keeps the precision and device of its first use; a notebook calls fit() often.
         AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+        device = pick_device()
+        if device.type == "mps":
+            device = usable_device(model, next(iter(train)), learn=True)
         self.accelerator = Accelerator(
-            mixed_precision=settings.mixed_precision, cpu=pick_device().type == "cpu"
+            mixed_precision=settings.mixed_precision, cpu=device.type == "cpu"
         )
         self.device = self.accelerator.device
         self.steps_per_epoch = math.ceil(len(train) / settings.accumulate)

@@ -27,6 +27,7 @@ from transformers import (
     DistilBertForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
+    pipeline,
 )
 from transformers.models.bert.modeling_bert import BertLayer
 
@@ -52,6 +53,7 @@ from agnews_utils.bert.fine_tuning import (
 )
 from agnews_utils.bert.masking import asked_positions, corrupt, word_starts
 from agnews_utils.bert.wordpiece import pieces_by_id, train_tokenizer, wordpiece
+from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
@@ -91,14 +93,13 @@ def tokenizer(news_texts):
 @pytest.fixture(scope="module")
 def tiny(tokenizer):
     torch.manual_seed(0)
-    return BertForSequenceClassification(tiny_config(len(tokenizer))).eval()
+    config = tiny_config(len(tokenizer), id2label=dict(enumerate(CLASS_NAMES)))
+    return BertForSequenceClassification(config).eval()
 
 
 def tiny_config(vocab_size: int, **settings) -> BertConfig:
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return BertConfig(
-        vocab_size=vocab_size, intermediate_size=32, num_labels=4, **(sizes | settings)
-    )
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_labels": 4}
+    return BertConfig(vocab_size=vocab_size, intermediate_size=32, **(sizes | settings))
 
 
 @pytest.fixture
@@ -553,6 +554,8 @@ def test_folders_of_save_pretrained_load_whatever_the_family(tokenizer, tmp_path
         network.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         model, loaded = load_encoder(folder)
+        assert model.config.id2label[3] == "LABEL_3"  # nobody has named them
+        assert load_encoder(folder, CLASS_NAMES)[0].config.id2label[3] == "Sci/Tech"
         batches = list(bert_loader(TEXTS, [0, 1, 2, 3, 0, 1], loaded, 3))
         assert 0 <= evaluate(model, batches)["accuracy"] <= 1
         expected = logits_of(network, tokenizer)
@@ -568,9 +571,35 @@ def test_a_bare_encoder_gets_a_new_head(tokenizer, tmp_path):
     assert logits_of(model, tokenizer).shape == (6, 7)
 
 
-def test_another_number_of_classes_is_refused_with_a_sentence(saved):
-    with pytest.raises(EncoderError, match="cannot be loaded"):
-        load_encoder(saved, classes=9)
+def test_other_classes_are_refused_with_a_sentence_and_get_a_new_head_on_demand(saved, tiny):
+    for classes, asked in ((9, "9 classes were"), (["ham", "spam"], "the classes ham, spam were"),
+                           (["a", "b", "c", "d"], "the classes a, b, c, d were")):  # fmt: skip
+        with pytest.raises(EncoderError, match=rf"4 classes \(World.*{asked}.*new_head=True"):
+            load_encoder(saved, classes)
+    old = tiny.classifier.weight
+    for classes in (["ham", "spam"], ["a", "b", "c", "d"], None):
+        model, _ = load_encoder(saved, classes, new_head=True)
+        names = classes or ["World", "Sports", "Business", "Sci/Tech"]
+        assert list(model.config.id2label.values()) == names
+        assert model.classifier.weight.shape == (len(names), 16)
+        assert not torch.equal(model.classifier.weight[:2], old[:2])
+        for name, value in model.bert.named_parameters():
+            assert torch.equal(value, tiny.bert.get_parameter(name))
+
+
+def test_count_and_names_of_the_classes_come_from_the_folder(tokenizer, tmp_path):
+    names = ["ham", "spam"]
+    config = tiny_config(len(tokenizer), num_labels=2, id2label=dict(enumerate(names)))
+    folder = save_encoder(BertForSequenceClassification(config), tokenizer, tmp_path / "own")
+    for classes in (None, 2, names):
+        model, loaded = load_encoder(folder, classes)
+        assert list(model.config.id2label.values()) == names
+        assert model.config.label2id == {"ham": 0, "spam": 1}
+    answers = pipeline("text-classification", model=str(folder), top_k=None)(TEXTS)
+    found = predict_texts(model, loaded, TEXTS)
+    for answer, row in zip(answers, found, strict=True):
+        by_name = {one["label"]: one["score"] for one in answer}
+        assert by_name == pytest.approx(dict(zip(names, row, strict=True)), abs=1e-5)
 
 
 def cut(path: Path) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from agnews_utils.training.inference import evaluate, predict
+from agnews_utils.training import inference
+from agnews_utils.training.inference import evaluate, predict, usable_device
+from agnews_utils.training.loop import fit
 from tests.training.small_run import collate, make_loader, make_model
 
 
@@ -42,3 +44,17 @@ def test_a_missing_input_is_named(rows):
     del batch["attention_mask"]
     with pytest.raises(ValueError, match=r"SmallModel.forward needs 'attention_mask'"):
         predict(make_model(), [batch])
+
+
+def test_a_model_that_an_apple_gpu_cannot_compute_is_computed_on_the_cpu(
+    rows, valid, monkeypatch, capsys
+):
+    """Torch here has no such GPU, and refuses as it does where an operation is missing."""
+    monkeypatch.setattr(inference, "pick_device", lambda: torch.device("mps"))
+    monkeypatch.setattr("agnews_utils.training.loop.pick_device", lambda: torch.device("mps"))
+    model = make_model()
+    assert usable_device(model, collate(rows[:2])) == torch.device("cpu")
+    assert "Computing on the CPU: torch cannot compute this model" in capsys.readouterr().out
+    fit(model, valid, epochs=1)
+    assert next(model.parameters()).device.type == "cpu"
+    assert capsys.readouterr().out.count("Computing on the CPU") == 1
