@@ -23,8 +23,9 @@ from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import Predictions, store_predictions
 from agnews_utils.files import written_whole
 from tools.gpu.rows import frames
-from tools.gpu.tuning import PROBABILITIES, Rows, average_teacher, finished
+from tools.gpu.tuning import PROBABILITIES, average_teacher, finished
 from tools.reference import store
+from tools.reference.draws import Rows
 
 POOLINGS = {"minilm-mean": "mean of all pieces", "minilm-cls": "[CLS]"}
 RECIPE = ("epochs", "learning_rate", "batch_size", "hidden", "smoothing")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,24 +18,10 @@ from agnews_utils.data.loading import News, load_news
 from agnews_utils.files import written_whole
 from tools.pretraining.texts import EXTRA_FILE
 from tools.reference import store
+from tools.reference.draws import Rows
 
 MAX_LENGTH = 96
 """Pieces per text; 1 % of the texts are cut."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Ids and labels of one part of a data set: fit, valid, test or extra."""
-
-    ids: list[list[int]]
-    labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def some(self, numbers: np.ndarray) -> Rows:
-        """Return the rows of these numbers."""
-        return Rows([self.ids[number] for number in numbers], self.labels[numbers])
 
 
 def frames(news: News) -> dict[str, pd.DataFrame]:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from agnews_utils.bert.batches import (
@@ -30,8 +29,9 @@ from agnews_utils.training.inference import device_of, evaluation_mode, predict
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
 from agnews_utils.vocabulary.batching import make_loader, pad_batch
-from tools.gpu.rows import Rows, read_rows
+from tools.gpu.rows import read_rows
 from tools.pretraining.pretrain import faster_precision
+from tools.reference.draws import DRAWS, Rows, draw_rows, linear_head
 
 RESULT, PROBABILITIES = "result.json", "probabilities.safetensors"
 
@@ -238,17 +238,6 @@ def average_teacher(work: Path, groups: list[str], parts: dict[str, Rows]) -> np
 # ---------------------------------------------------------------------------------------- few rows
 
 
-def draw_rows(rows: Rows, per_class: int, draw: int) -> np.ndarray:
-    """Draw the same number of rows of each class; the same number always draws the same."""
-    rng = np.random.default_rng([per_class, draw])
-    return np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(rows.labels == one))[:per_class]
-            for one in np.unique(rows.labels)
-        ]
-    )
-
-
 def states_of(network: Any, rows: Rows, pad: int, pooling: str = "mean") -> np.ndarray:
     """Return one vector of length 1 for each row."""
     body, parts = network.base_model, []
@@ -262,11 +251,6 @@ def states_of(network: Any, rows: Rows, pad: int, pooling: str = "mean") -> np.n
             pooled = mean_pool(found[0], mask.to(device)) if pooling == "mean" else found[1]
             parts.append(nn.functional.normalize(pooled.float(), dim=-1).cpu())
     return torch.cat(parts)[torch.from_numpy(order.argsort())].numpy()
-
-
-def linear_head(states: np.ndarray, labels: np.ndarray) -> LogisticRegression:
-    """Return the linear classifier of frozen states; the states have length 1."""
-    return LogisticRegression(C=10.0, max_iter=2_000, tol=1e-3).fit(states, labels)
 
 
 CONTRASTIVE = [
@@ -330,10 +314,6 @@ def best_way(work: Path, job: str, kind: str) -> dict[str, Any] | None:
         one for one in json.loads(path.read_text(encoding="utf-8"))["ways"] if one["kind"] == kind
     ]
     return max(ways, key=lambda one: np.mean(one["accuracies"]), default={}).get("settings")
-
-
-DRAWS = {10: 20, 100: 6, 1: 10, 1000: 3, 30: 10, 3: 10, 300: 4, 4000: 2}
-"""Rows a class -> draws, the points that matter most first."""
 
 
 def curve_recipe(few: Recipe, size: int) -> Recipe:

@@ -31,8 +31,6 @@ from agnews_utils.data.loading import News
 from agnews_utils.runtime import pick_device, seed_everything
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
-from tools.gpu.rows import Rows
-from tools.gpu.tuning import DRAWS, draw_rows, linear_head
 from tools.reference import store
 from tools.reference.bert import (
     KEYS,
@@ -44,6 +42,7 @@ from tools.reference.bert import (
     make_network,
     precision,
 )
+from tools.reference.draws import DRAWS, Rows, draw_rows, linear_head
 
 PER_CLASS = {  # labeled rows a class -> draws of them, and how the networks are trained
     10: (20, {"bert": FineTuning(20, 3e-3, 8, decay=0.1), "bert-random": FineTuning(20, 1e-3, 8)}),

@@ -16,8 +16,9 @@ from agnews_utils.files import write_text
 from tools.gpu import __main__ as gpu
 from tools.gpu import tuning
 from tools.gpu.plan import Job, make_plan
-from tools.gpu.rows import Rows, encode_rows, frames, read_rows
+from tools.gpu.rows import encode_rows, frames, read_rows
 from tools.gpu.tuning import PROBABILITIES, RESULT, Recipe
+from tools.reference.draws import Rows
 
 SOURCES = {"ag_news": "newsbriefs", "newsbriefs": "newsbriefs"}
 
