@@ -6,12 +6,12 @@
 #   - use the states of a frozen encoder, and pool them by hand
 #   - fine-tune the head, the top layers or everything, and know what the measurement can tell apart
 #   - learn from ten rows a class with pairs of texts
-#   - see what an encoder sees: neighbors, maps, and the words that an answer hangs on
+#   - look at what an encoder sees, in neighbors, maps, and the words that an answer hangs on
 #   - catch the bugs of fine-tuning that raise no error; save, load and use a network
 # prerequisites:
 #   - "{{ chapter.pretraining.link }} and {{ chapter.rnn.link }}"
 #   - the training loop, validation rows, early stopping
-# data: AG News, or the bundled News Briefs; all-MiniLM-L6-v2 if the set-up fetched it, else the encoder that comes with the course
+# data: AG News, or the bundled News Briefs; the encoder that the set-up fetches, else the one that comes with the course
 # accelerator: helpful for all rows of AG News and for bigger models
 # ---
 

@@ -22,9 +22,6 @@ from agnews_utils.bert.encoder import (
     save_encoder,
 )
 from agnews_utils.bert.fine_tuning import (
-    FEW_LABELS,
-    FINE_TUNING,
-    FROM_RANDOM,
     MAX_LENGTH,
     attention_maps,
     bert_loader,
@@ -32,14 +29,11 @@ from agnews_utils.bert.fine_tuning import (
     layerwise_parameter_groups,
     pooled_states,
     predict_texts,
-    self_train,
-    unfreeze,
 )
 from agnews_utils.bert.masking import asked_positions, corrupt, word_starts
 from agnews_utils.bert.pooling import (
     MeanPooledClassifier,
     contrastive_loss,
-    contrastive_tuning,
     mean_pool,
 )
 from agnews_utils.bert.pretraining import (
@@ -52,9 +46,6 @@ from agnews_utils.bert.pretraining import (
 from agnews_utils.bert.wordpiece import pieces_by_id, train_tokenizer, wordpiece
 
 __all__ = [
-    "FEW_LABELS",
-    "FINE_TUNING",
-    "FROM_RANDOM",
     "MAX_LENGTH",
     "HiddenPieces",
     "MeanPooledClassifier",
@@ -67,7 +58,6 @@ __all__ = [
     "bert_loader",
     "bundled_encoder",
     "contrastive_loss",
-    "contrastive_tuning",
     "corrupt",
     "encode_for_bert",
     "encode_rows",
@@ -85,10 +75,8 @@ __all__ = [
     "read_hashes",
     "read_log",
     "save_encoder",
-    "self_train",
     "sinusoidal_positions",
     "train_tokenizer",
-    "unfreeze",
     "validation_batches",
     "word_starts",
     "wordpiece",

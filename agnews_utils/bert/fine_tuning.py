@@ -33,15 +33,6 @@ FINE_TUNING: dict[str, Any] = {
 }
 """Arguments of `fit` that suit the bundled encoder on a few thousand rows."""
 
-FROM_RANDOM: dict[str, Any] = FINE_TUNING | {"epochs": 10, "learning_rate": 1e-3}
-"""The same for its network from random weights, which needs more and larger steps."""
-
-FEW_LABELS: dict[str, dict[str, float]] = {
-    "pre-trained": {"learning_rate": 3e-3, "decay": 0.1, "batch_size": 8, "epochs": 20},
-    "random weights": {"learning_rate": 1e-3, "decay": 1.0, "batch_size": 8, "epochs": 20},
-}
-"""What suits each of them on ten rows a class; `decay` as in `layerwise_parameter_groups`."""
-
 
 # --------------------------------------------------------------------------------- texts to batches
 

@@ -8,12 +8,13 @@ from scipy import stats
 from transformers import BertConfig, BertForSequenceClassification
 
 from agnews_utils.bert.encoder import BUNDLED
-from agnews_utils.bert.fine_tuning import FEW_LABELS, FINE_TUNING, FROM_RANDOM
 from agnews_utils.bert.wordpiece import train_tokenizer
 from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import stored_predictions
+from tools.gpu.rows import Rows
+from tools.gpu.tuning import draw_rows
 from tools.reference import __main__ as reference
 from tools.reference import bert as reference_bert
 from tools.reference import few as reference_few
@@ -67,20 +68,6 @@ def results(tmp_path, monkeypatch, tokenizer):
     monkeypatch.setattr(reference_bert, "SEEDS", (1,))
     monkeypatch.setattr(reference_few, "PER_CLASS", {10: (2, QUICK)})
     return tmp_path
-
-
-LIVE = {"bert": (FINE_TUNING, FEW_LABELS["pre-trained"])}
-LIVE["bert-random"] = (FROM_RANDOM, FEW_LABELS["random weights"])
-RECORDED = {
-    name: (reference_bert.FEW_THOUSAND[name], reference_few.PER_CLASS[10][1][name]) for name in LIVE
-}
-
-
-@pytest.mark.parametrize("name", LIVE)
-def test_the_chapter_and_the_recorded_runs_have_the_same_recipes(name):
-    (thousands, few), (recorded, recorded_few) = LIVE[name], RECORDED[name]
-    assert recorded.settings() == thousands
-    assert few == {key: getattr(recorded_few, key) for key in few}
 
 
 def read(path):
@@ -223,7 +210,7 @@ def test_only_the_named_models_are_measured(news, results, monkeypatch):
 
 def test_few_labels_are_added_to_the_points_that_are_there(news, results, monkeypatch):
     monkeypatch.setattr(reference_few, "LINEAR_DRAWS", {3: 2})
-    monkeypatch.setattr(reference_few, "DRAWS", {3: 2})
+    monkeypatch.setattr(reference_few, "BUNDLED_DRAWS", {3: 2})
     old = {"encoder": "minilm", "way": "frozen", "per_class": 3, "draws": 1, "accuracies": [0.5]}
     store.record_run("few_labels", news, {"points": [old]}, "", seed=1)
     reference_few.few_labels(news, only=["linear", "bundled"], again=False)
@@ -233,7 +220,7 @@ def test_few_labels_are_added_to_the_points_that_are_there(news, results, monkey
     assert points["minilm", "frozen"]["accuracies"] == [0.5]
     assert points["words", "linear"]["draws"] == 2
     assert points["words", "linear"]["test_rows"] == len(news.test)
-    monkeypatch.setattr(reference_few, "linear_head", None)  # would fail if measured again
+    monkeypatch.setattr(reference_few, "LogisticRegression", None)  # would fail if measured again
     reference_few.few_labels(news, only=["bundled"], again=False)
 
 
@@ -241,3 +228,5 @@ def test_few_labels_draw_the_same_number_of_each_class(news):
     drawn = reference_few._draw(news.train, 5, draw=1)
     assert drawn["label"].value_counts().tolist() == [5, 5, 5, 5]
     assert drawn.equals(reference_few._draw(news.train, 5, draw=1))
+    rows = Rows([[]] * len(news.train), news.train["label"].to_numpy())
+    assert drawn.equals(news.train.iloc[draw_rows(rows, 5, 1)])
