@@ -1297,7 +1297,7 @@ runtime.record("rnn", news, {
 # One star is a change of a cell, two stars are some lines of your own, three stars need thought.
 #
 # 1. (\*) Compute two steps of the recurrent network of {{ section("A recurrent step by hand") }} with
-#    tanh instead of the logistic function, by hand and by program. *Check: 0.9640, then 0.9993.*
+#    tanh instead of the logistic function, by hand and by program. *Check: `0.9640`, then `0.9993`.*
 # 2. (\*) Lengthen the example of {{ section("Back-propagation through time") }} to ten steps. What must
 #    $u$ be for the slope to grow on its way back?
 # 3. (\*) Set the forget gate's bias to -3 in {{ section("Why gates") }}. What do you expect? Draw it.

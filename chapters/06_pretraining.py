@@ -782,7 +782,7 @@ runtime.record("pretraining", news, {
 # One star is a change of a cell, two stars are some lines of your own, three stars need thought.
 #
 # 1. (\*) Add a fourth key that equals the query of {{ section("Attention by hand") }}. What is its
-#    weight? Predict, then compute. *Check: 0.70.*
+#    weight? Predict, then compute. *Check: `0.70`.*
 # 2. (\*) Leave out the division by the root of $d_k$ in `attention_by_hand`. How far is `layer_by_hand`
 #    from BERT's layer now?
 # 3. (\*\*) Write `[CLS] a b [SEP]` with a mask that hides `b` from `a`, but not from the others. What shape

@@ -131,7 +131,7 @@ print(clean_frame(example)["text"][0])
 # such repaired texts, too ({{ section("Where to cut", "pretraining") }}).
 #
 # > **Older recorded runs: another encoder, raw texts.** `bert_full`, `bert_curves` and `bert_sweep` fine-tuned
-# > an *earlier* encoder of the course (3.7 million weights) on raw texts of AG News. Their tables and
+# > an *earlier* encoder of the course ({{ results.bert_full.ag_news.parameters | count }} weights) on raw texts of AG News. Their tables and
 # > titles say *earlier, raw*. Once we measured what cleaning changes for it: on {{ results.bert_text_path.newsbriefs.test_rows | count }} test
 # > rows of News Briefs, cleaned minus raw is
 # > {{ results.bert_text_path.newsbriefs.difference | points(1) }} points, with a paired 95% interval from
