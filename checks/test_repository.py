@@ -320,18 +320,15 @@ def test_the_picture_shows_what_the_results_hold():
         assert one.path.relative_to(ROOT).as_posix() in links(text_of("README.md"))
 
 
-def points(accuracy):
-    return [
-        {"model": model, "rows": rows, "mean": accuracy, "low": accuracy - 0.1,
-         "high": accuracy + 0.1, "accuracies": [accuracy - 0.05, accuracy + 0.05]}
-        for model in ("fine-tuned", "random") for rows in (40, 400)
-    ]  # fmt: skip
-
-
 def curves(accuracy):
-    metrics = {"points": points(accuracy), "few_fine_tuned": 0.8, "few_random": 0.314,
-               "few_linear": 0.62}  # fmt: skip
-    return Results({"bert_curves": {"ag_news": {"metrics": metrics}}}, {})
+    models = ("words linear", "bundled frozen", "minilm frozen", "minilm contrastive")
+    drawn = [
+        {"model": model, "rows": rows, "accuracies": [accuracy - 0.05, accuracy + 0.05]}
+        for model in models for rows in (40, 400)
+    ]  # fmt: skip
+    few = {model.replace(" ", "_"): accuracy for model in models}
+    metrics = {"curves": drawn, "few": few}
+    return Results({"few_labels": {"ag_news": {"metrics": metrics}}}, {})
 
 
 def test_a_picture_is_drawn_anew_when_its_numbers_change(tmp_path, monkeypatch):
@@ -340,7 +337,7 @@ def test_a_picture_is_drawn_anew_when_its_numbers_change(tmp_path, monkeypatch):
     results = curves(0.7)
     path = tmp_path / "what-pretraining-buys.png"
     assert picture.problems(results) == [
-        "what-pretraining-buys.png does not show bert_curves.ag_news.json: run `make refresh`"
+        "what-pretraining-buys.png does not show few_labels.ag_news.json: run `make refresh`"
     ]
     assert picture.update(results) == [path]
     assert path.read_bytes().startswith(b"\x89PNG")

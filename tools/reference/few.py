@@ -304,8 +304,34 @@ def _add_few(
         point.setdefault("test_rows", len(news.test))
     points.sort(key=lambda point: (point["encoder"], point["way"], point["per_class"]))
     headline = f"{encoder}, {way}, {per_class} rows a class: {mean:.2%}"
-    content = content | {"points": points, "texts": "repaired"}
+    content = content | {"points": points, "texts": "repaired"} | few_summary(points, news)
     store.record_run("few_labels", news, content, headline, seed=1, cpu_seconds=time.process_time())
+
+
+def few_summary(points: Sequence[dict[str, Any]], news: News) -> dict[str, Any]:
+    """Return the curves of the picture in README, and the accuracies with ten rows a class.
+
+    Points on all test rows only, and MiniLM fine-tuned on all rows beside them.
+    """
+    curves = [
+        {
+            "model": f"{point['encoder']} {point['way']}",
+            "rows": 4 * point["per_class"],
+            "accuracies": point["accuracies"],
+        }
+        for point in points
+        if point["test_rows"] == len(news.test) and "self-trained" not in point["way"]
+    ]
+    few = {curve["model"].replace(" ", "_"): curve for curve in curves if curve["rows"] == 40}
+    full = store.finished("minilm_full", news)
+    if full:
+        runs = full["poolings"]["mean of all pieces"]["test_accuracies"]
+        model = "minilm fine-tuned, all rows"
+        curves.append({"model": model, "rows": full["rows"], "accuracies": runs})
+    return {
+        "curves": curves,
+        "few": {name: float(np.mean(curve["accuracies"])) for name, curve in few.items()},
+    }
 
 
 def _has_few(news: News, encoder: str, way: str, per_class: int, draws: int) -> bool:
