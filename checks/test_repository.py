@@ -353,7 +353,7 @@ def test_a_picture_is_drawn_anew_when_its_numbers_change(tmp_path, monkeypatch):
 def test_the_caption_of_the_picture_is_filled_from_the_results():
     shown = picture.LEARNING_CURVES.markdown(curves(0.7))
     assert links(shown) == ["docs/what-pretraining-buys.png"]
-    assert "31.4%" in shown
+    assert "70.0%" in shown
     assert "{{" not in shown
     assert picture.LEARNING_CURVES.markdown(Results({}, {})) == ""
 

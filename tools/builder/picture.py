@@ -79,8 +79,8 @@ LEARNING_CURVES = Picture(
     alt="Wrong test rows of AG News against the number of labeled rows, for five ways to train",
     caption=(
         "What pre-training buys (chapter bert): with ten labeled rows a class, a linear model on "
-        "words is right on {{ ag_news.few.words_linear | percent }} of the test rows of AG News, on "
-        "the states of the encoder that was made here on "
+        "words is right on {{ ag_news.few.words_linear | percent }} of the test rows of AG News, "
+        "on the states of the encoder that was made here on "
         "{{ ag_news.few.bundled_frozen | percent }}, on those of all-MiniLM-L6-v2 on "
         "{{ ag_news.few.minilm_frozen | percent }}, and after tuning it with pairs on "
         "{{ ag_news.few.minilm_contrastive | percent }}."
