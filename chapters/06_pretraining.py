@@ -92,7 +92,8 @@ packaged, _ = attention(*query_key_value, wide)
 #
 # *A short course may skip this section.*
 #
-# A sum of $d_k$ products of random numbers has a variance of $d_k$. We measure what that does to the
+# If queries and keys are random, with mean 0 and variance 1, a sum of $d_k$ products has variance $d_k$. We
+# measure what that does to the
 # softmax: how much weight the best key gets, and how steep the softmax still is.
 
 # %%
@@ -449,8 +450,8 @@ assert tokenizer.convert_ids_to_tokens(range(5)) == ["[PAD]", "[UNK]", "[CLS]", 
 # ({{ chapter.cleaning }}). What `quot;` and `&lt;b&gt;` take up, the end of the text loses.
 #
 # `repair_frame` makes all repairs of that chapter but one: the dateline stays. "(Reuters)" says a little
-# about the class in these data ({{ section("Does the source give it away?", "exploration") }}). The models
-# of other chapters see it, so this one may.
+# about the class in these data ({{ section("Does the source give it away?", "exploration") }}). The linear
+# model and the recurrent networks of {{ chapters("exploration", "rnn") }} see it, so this one may.
 
 # %%
 sample = train.sample(min(len(train), 2000), random_state=0)
@@ -638,7 +639,7 @@ torch.allclose(by_hand, theirs, atol=1e-5), abs(float(surprise.mean()) - evaluat
 #
 # ### Training
 #
-# Whoever knows nothing pays $\ln V$ with $V$ pieces in the vocabulary: the test of
+# A network that knows nothing pays $\ln V$, where $V$ is the number of pieces: the test of
 # {{ chapter.rnn }}, with many more classes. There is a cheaper way than training to do better:
 # always give the frequent pieces more. What would that cost?
 
