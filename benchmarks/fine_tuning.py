@@ -2,7 +2,7 @@
 
 Same weights, same rows, same batch size, same learning rate, 32-bit floats, one thread. ``fit``
 takes length-bucketed batches. The Trainer gets what its tutorials give it: every text padded to the
-longest that the network can read (`padding="max_length"`), and, as a stricter rival, to the 64
+longest that the network can read (`padding="max_length"`), and, as a stricter rival, to the 96
 pieces at which the course cuts. The contestants take turns in one process, in another order each
 round; the ratios are medians over the rounds. Cost grows with the rows, so that a sample will do.
 """

@@ -93,14 +93,14 @@ def test_rates_of_matrices_and_steps():
     assert gpu_fine_tuning.matrix_rate(cpu, size=64, times=2) > 0
     config = BertConfig(
         vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=64, num_labels=4,
+        intermediate_size=32, max_position_embeddings=96, num_labels=4,
     )  # fmt: skip
     model = BertForSequenceClassification(config)
     row = gpu_fine_tuning.step_rate(model, cpu, batch_size=4, times=2)
     # Forward and backward: six operations for each weight and each piece that meets it; pooler and
-    # head meet one piece. Two products of attention with 64 x 64 weights of 16 numbers, likewise.
+    # head meet one piece. Two products of attention with 96 x 96 weights of 16 numbers, likewise.
     layer, head = 4 * 16 * 16 + 2 * 16 * 32, 16 * 16 + 16 * 4
-    expected = 6 * (64 * layer + head) + 6 * 2 * 64 * 64 * 16
+    expected = 6 * (96 * layer + head) + 6 * 2 * 96 * 96 * 16
     operations = row["operations_per_second"] / row["documents_per_second"]
     assert operations == pytest.approx(expected, rel=1e-6)
     assert row["parameters"] == sum(value.numel() for value in model.parameters())

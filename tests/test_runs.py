@@ -127,7 +127,7 @@ def test_it_answers_what_the_parts_of_the_course_do(trained):
     model, tokenizer = load_encoder(folder / "encoder", quiet=True)
     expected = []
     for text in repair_frame(rows)["text"]:
-        batch = tokenizer(text, truncation=True, max_length=64, return_tensors="pt")
+        batch = tokenizer(text, truncation=True, max_length=96, return_tensors="pt")
         with torch.no_grad():
             logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         expected.append(logits.softmax(1)[0].numpy())

@@ -617,7 +617,15 @@ def test_make_hands_the_name_of_a_folder_over_as_it_is():
     make = shutil.which("make") or pytest.skip("no make here")
     name = "my data's folder"
     for goal in ("run", "bench"):
-        command = [make, "-n", "-f", str(ROOT / "Makefile"), goal, f"DATA={name}"]
+        command = [
+            make,
+            "-n",
+            "--no-print-directory",
+            "-f",
+            str(ROOT / "Makefile"),
+            goal,
+            f"DATA={name}",
+        ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert shlex.split(done.stdout.splitlines()[-1])[-2:] == ["--data", name]
 

@@ -35,7 +35,7 @@ from agnews_utils.bert.pretraining import (
     PretrainingModel,
     Recipe,
 )
-from agnews_utils.cleaning.pipeline import clean_frame
+from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.duplicates import text_hashes
 from agnews_utils.data.loading import load_news
 from agnews_utils.training.inference import mean_loss, model_inputs
@@ -537,10 +537,10 @@ def test_the_stored_hashes_are_those_of_the_data():
     }:
         pytest.skip(f"the encoder was made from other files than those of {data}")
     stored = read_hashes(folder)
-    test = np.unique(text_hashes(clean_frame(news.test)["text"]))
+    test = np.unique(text_hashes(repair_frame(news.test)["text"]))
     np.testing.assert_array_equal(stored["test"], test)
     sample = news.train.sample(3000, random_state=0)
-    read = text_hashes(clean_frame(sample)["text"])
+    read = text_hashes(repair_frame(sample)["text"])
     # Every training text was read, but for those whose words are those of a test text.
     assert (np.isin(read, stored["pretraining"]) ^ np.isin(read, test)).all()
     assert not np.isin(test, stored["pretraining"]).any()
