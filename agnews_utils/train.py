@@ -133,7 +133,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--accumulate", type=_positive, help="batches per step")
     add("--learning-rate", type=float, help="default: 0.002; bert: by the width of the encoder")
     add("--schedule", choices=["one_cycle", "linear", "cosine", "constant"])
-    add("--max-length", type=_positive, help="tokens per text; default: 200; bert: 64")
+    add("--max-length", type=_positive, help=f"tokens per text; default: 200; bert: {MAX_LENGTH}")
     add("--patience", type=_positive, help="stop after so many epochs without improvement")
     add("--mixed-precision", choices=["no", "fp16", "bf16"])
     add("--checkpoint-every", type=_positive, help="steps; by default after each epoch only")
