@@ -33,7 +33,7 @@ from agnews_utils.bert.encoder import (
     tokenizer_config,
     write_manifest,
 )
-from agnews_utils.data.download import TIMEOUT, DownloadError, fetch, verify
+from agnews_utils.data.download import TIMEOUT, DownloadError, exit_status, fetch, verify
 from agnews_utils.files import file_hash, shown_path, write_text, written_whole
 
 REPOSITORY = f"sentence-transformers/{MINILM}"
@@ -232,15 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--folder", help=f"where to put it (default: data/pretrained/{MINILM})")
     options = parser.parse_args(arguments)
-    try:
-        download_encoder(options.folder)
-    except DownloadError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Stopped; no half file is left. Run the command again.", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: download_encoder(options.folder))
 
 
 if __name__ == "__main__":

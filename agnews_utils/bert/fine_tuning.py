@@ -6,7 +6,7 @@ Fine-tuning itself is `fit` of `agnews_utils.training`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,11 +98,15 @@ def _text_batches(
 ) -> list[Batch]:
     """Return batches without labels, sorted by length; `index` tells which row a document was."""
     sequences = encode_for_bert(texts, tokenizer, max_length)
+    return _id_batches(sequences, tokenizer.pad_token_id, batch_size)
+
+
+def _id_batches(sequences: Sequence[Sequence[int]], pad_index: int, batch_size: int) -> list[Batch]:
     order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
     batches: list[Batch] = []
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        ids, mask, _ = pad_batch([sequences[row] for row in rows], tokenizer.pad_token_id)
+        ids, mask, _ = pad_batch([sequences[row] for row in rows], pad_index)
         batches.append({"input_ids": ids, "attention_mask": mask, "index": torch.tensor(rows)})
     return batches
 
@@ -246,12 +250,24 @@ def pooled_states(
     array, shape (texts, hidden), float32
         In the order of the texts; the cosine of two texts is the product of their rows.
     """
+    sequences = encode_for_bert(texts, tokenizer, max_length)
+    return pooled_ids(model, sequences, tokenizer.pad_token_id, pooling)
+
+
+def pooled_ids(
+    model: PreTrainedModel,
+    sequences: Sequence[Sequence[int]],
+    pad_index: int,
+    pooling: str = "cls",
+    batch_size: int = 128,
+) -> np.ndarray:
+    """Return the same of texts that are ids already; see `pooled_states`."""
     if pooling not in ("cls", "mean"):
         raise ValueError(f"pooling={pooling!r}: expected 'cls' or 'mean'")
     body: nn.Module = model.base_model
     parts, rows = [], []
     with evaluation_mode(body):
-        for batch in _text_batches(texts, tokenizer, max_length):
+        for batch in _id_batches(sequences, pad_index, batch_size):
             moved = to_device(batch, device_of(body))
             found = body(input_ids=moved["input_ids"], attention_mask=moved["attention_mask"])
             pooled = found.pooler_output

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agnews_utils.data.corpus import AG_NEWS_MD5, ag_news_folder
@@ -186,8 +186,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--mirror", action="append", help="address of a folder that holds them; may be repeated"
     )
     options = parser.parse_args(arguments)
+    return exit_status(lambda: download_ag_news(options.folder, options.mirror))
+
+
+def exit_status(download: Callable[[], object]) -> int:
+    """Download for a command; return its exit status, after a sentence on stderr if it failed."""
     try:
-        download_ag_news(options.folder, options.mirror)
+        download()
     except DownloadError as error:
         print(error, file=sys.stderr)
         return 1

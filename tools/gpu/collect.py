@@ -26,7 +26,7 @@ from tools.gpu.rows import frames
 from tools.gpu.tuning import PROBABILITIES, average_teacher, finished
 from tools.reference import store
 from tools.reference.draws import Rows
-from tools.reference.few import few_summary
+from tools.reference.few import few_point, few_summary
 
 POOLINGS = {"minilm-mean": "mean of all pieces", "minilm-cls": "[CLS]"}
 RECIPE = ("epochs", "learning_rate", "batch_size", "hidden", "smoothing")
@@ -99,20 +99,8 @@ def collect_curves(work: Path, news: News) -> None:
     for path in sorted(work.glob("curve-*/partial.json")):
         _, encoder, _ = path.parent.name.split("-", 2)
         for point in json.loads(path.read_text(encoding="utf-8")):
-            mean, low, high = store.interval_of_mean(point["accuracies"], len(news.test))
-            points.append(
-                {
-                    "encoder": encoder,
-                    "way": point["way"],
-                    "per_class": point["per_class"],
-                    "draws": len(point["accuracies"]),
-                    "mean": mean,
-                    "low": low,
-                    "high": high,
-                    "accuracies": point["accuracies"],
-                    "test_rows": len(news.test),
-                }
-            )
+            size, accuracies = point["per_class"], point["accuracies"]
+            points.append(few_point(encoder, point["way"], size, accuracies, len(news.test)))
     measured = {(point["encoder"], point["way"], point["per_class"]) for point in points}
     points += [  # what a CPU has added
         point

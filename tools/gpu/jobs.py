@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.fine_tuning import MAX_LENGTH
 from agnews_utils.bert.wordpiece import wrap_tokenizer
 from agnews_utils.data.loading import load_news
 from agnews_utils.evaluation.predictions import LinearClassifier
@@ -36,7 +36,7 @@ from tools.gpu.tuning import (
 from tools.pretraining import pretrain
 from tools.pretraining.texts import prepare as prepare_texts
 
-VOCABULARY, MAX_LENGTH, SEED = 8000, 96, 42
+VOCABULARY, SEED = 8000, 42
 
 
 def texts(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -181,8 +181,3 @@ def notebooks(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]
         "last": report.stdout.strip().splitlines()[-1:],
         "seconds": time.perf_counter() - started,
     }
-
-
-def check_encoder(work: Path, encoder: str) -> None:
-    """Fail early, with a sentence, where an encoder is missing or damaged."""
-    load_encoder(encoder_folder(work, encoder))

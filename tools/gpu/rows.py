@@ -20,9 +20,6 @@ from tools.pretraining.texts import EXTRA_FILE
 from tools.reference import store
 from tools.reference.draws import Rows
 
-MAX_LENGTH = 96
-"""Pieces per text; 1 % of the texts are cut."""
-
 
 def frames(news: News) -> dict[str, pd.DataFrame]:
     """Return the rows to learn from, for validation and test, and those used without labels."""
@@ -39,7 +36,7 @@ def encode_rows(
     """Write the ids and labels of all parts into one file."""
     arrays = {}
     for name, frame in parts.items():
-        ids = encode_for_bert(frame["text"].tolist(), tokenizer, MAX_LENGTH)
+        ids = encode_for_bert(frame["text"].tolist(), tokenizer)
         arrays[f"{name}.ids"] = np.concatenate([np.array(row, dtype=np.int32) for row in ids])
         arrays[f"{name}.lengths"] = np.array([len(row) for row in ids], dtype=np.int32)
         arrays[f"{name}.labels"] = frame["label"].to_numpy().astype(np.int64)

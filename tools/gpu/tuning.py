@@ -14,23 +14,19 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from agnews_utils.bert.batches import (
-    HiddenPieces,
-    TaughtBatches,
-    agreement_loss,
-    distillation_loss,
-)
+from agnews_utils.bert.batches import TaughtBatches, agreement_loss, distillation_loss
 from agnews_utils.bert.encoder import load_encoder, save_encoder
-from agnews_utils.bert.fine_tuning import layerwise_parameter_groups, self_train
-from agnews_utils.bert.pooling import MeanPooledClassifier, contrastive_tuning, mean_pool
+from agnews_utils.bert.fine_tuning import layerwise_parameter_groups, pooled_ids, self_train
+from agnews_utils.bert.pooling import MeanPooledClassifier, contrastive_tuning
 from agnews_utils.files import write_text, written_whole
 from agnews_utils.runtime import pick_device, seed_everything
-from agnews_utils.training.inference import device_of, evaluation_mode, predict
+from agnews_utils.training.inference import device_of, predict
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
-from agnews_utils.vocabulary.batching import make_loader, pad_batch
+from agnews_utils.vocabulary.batching import make_loader
 from tools.gpu.rows import read_rows
 from tools.pretraining.pretrain import faster_precision
+from tools.reference.bert import hide_pieces
 from tools.reference.draws import DRAWS, Rows, draw_rows, linear_head
 
 RESULT, PROBABILITIES = "result.json", "probabilities.safetensors"
@@ -101,12 +97,7 @@ def train(
     copies = 1
     if recipe.agreement:
         copies, loss = 2, agreement_loss(recipe.agreement, recipe.smoothing)
-    if recipe.hidden or copies > 1:
-        special = tokenizer.all_special_ids
-        size = network.config.vocab_size
-        batches = HiddenPieces(
-            batches, recipe.hidden, tokenizer.mask_token_id, special, size, copies
-        )
+    batches = hide_pieces(batches, tokenizer, recipe.hidden, copies)
     optimizer: Any = "adamw"
     if recipe.decay < 1:
         optimizer = AdamW(layerwise_parameter_groups(network, recipe.learning_rate, recipe.decay))
@@ -238,19 +229,10 @@ def average_teacher(work: Path, groups: list[str], parts: dict[str, Rows]) -> np
 # ---------------------------------------------------------------------------------------- few rows
 
 
-def states_of(network: Any, rows: Rows, pad: int, pooling: str = "mean") -> np.ndarray:
-    """Return one vector of length 1 for each row."""
-    body, parts = network.base_model, []
-    order = np.argsort([len(ids) for ids in rows.ids], kind="stable")
-    device = device_of(body)
-    with evaluation_mode(body), torch.autocast(device.type, torch.bfloat16):
-        for start in range(0, len(order), 512):
-            chosen = order[start : start + 512]
-            ids, mask, _ = pad_batch([rows.ids[row] for row in chosen], pad)
-            found = body(input_ids=ids.to(device), attention_mask=mask.to(device))
-            pooled = mean_pool(found[0], mask.to(device)) if pooling == "mean" else found[1]
-            parts.append(nn.functional.normalize(pooled.float(), dim=-1).cpu())
-    return torch.cat(parts)[torch.from_numpy(order.argsort())].numpy()
+def states_of(network: Any, rows: Rows, pad: int) -> np.ndarray:
+    """Return one vector of length 1 for each row: the mean of its states, in half precision."""
+    with torch.autocast(device_of(network).type, torch.bfloat16):
+        return pooled_ids(network, rows.ids, pad, "mean", batch_size=512)
 
 
 CONTRASTIVE = [
@@ -286,7 +268,7 @@ def few_search(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any
     for kind, way in ways[: settings.get("ways", len(ways))]:
         accuracies = []
         for draw in SEARCH_DRAWS[: settings.get("draws", 3)]:
-            few = parts["fit"].some(draw_rows(parts["fit"], 10, draw))
+            few = parts["fit"].some(draw_rows(parts["fit"].labels, 10, draw))
             recipe = way if kind == "fine-tuned" else Recipe()
             network, tokenizer = make_network(folder, recipe, draw)
             pad = tokenizer.pad_token_id
@@ -355,7 +337,7 @@ def curves(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
             continue
         kinds: dict[str, list[float]] = {}
         for draw in range(1, min(draws, settings.get("draws", draws)) + 1):
-            rows = parts["fit"].some(draw_rows(parts["fit"], size, draw))
+            rows = parts["fit"].some(draw_rows(parts["fit"].labels, size, draw))
             recipe = curve_recipe(few, size)
             if way in ("fine-tuned", "random"):
                 network, tokenizer = make_network(folder, recipe, draw, random=way == "random")

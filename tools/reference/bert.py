@@ -108,12 +108,12 @@ def make_batches(
     return bert_loader(texts, labels, tokenizer, batch_size, seed=seed, shuffle=shuffle)
 
 
-def hide_pieces(loader: DataLoader, tokenizer: Any, share: float) -> Any:
+def hide_pieces(loader: Any, tokenizer: Any, share: float, copies: int = 1) -> Any:
     """Return batches in which a share of the pieces shows [MASK]; the loader itself for none."""
-    if not share:
+    if not share and copies == 1:
         return loader
     special, size = tokenizer.all_special_ids, len(tokenizer)
-    return HiddenPieces(loader, share, tokenizer.mask_token_id, special, size)
+    return HiddenPieces(loader, share, tokenizer.mask_token_id, special, size, copies)
 
 
 def few_rows(frame: pd.DataFrame, per_class: int, draw: int) -> pd.DataFrame:

@@ -26,14 +26,11 @@ class Rows:
         return Rows([self.ids[number] for number in numbers], self.labels[numbers])
 
 
-def draw_rows(rows: Rows, per_class: int, draw: int) -> np.ndarray:
-    """Draw the same number of rows of each class; the same number always draws the same."""
+def draw_rows(labels: np.ndarray, per_class: int, draw: int) -> np.ndarray:
+    """Draw numbers of rows, so many of each class; the same number always draws the same."""
     rng = np.random.default_rng([per_class, draw])
     return np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(rows.labels == one))[:per_class]
-            for one in np.unique(rows.labels)
-        ]
+        [rng.permutation(np.flatnonzero(labels == one))[:per_class] for one in np.unique(labels)]
     )
 
 

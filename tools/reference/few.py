@@ -26,7 +26,7 @@ from agnews_utils.bert.fine_tuning import (
     self_train,
 )
 from agnews_utils.bert.pooling import MeanPooledClassifier
-from agnews_utils.cleaning.pipeline import clean_frame, repair_frame
+from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.loading import News
 from agnews_utils.runtime import pick_device, seed_everything
 from agnews_utils.training.loop import fit
@@ -42,6 +42,7 @@ from tools.reference.bert import (
     make_network,
     precision,
 )
+from tools.reference.draws import DRAWS, draw_rows, linear_head
 
 PER_CLASS = {  # labeled rows a class -> draws of them, and how the networks are trained
     10: (20, {"bert": FineTuning(20, 3e-3, 8, decay=0.1), "bert-random": FineTuning(20, 1e-3, 8)}),
@@ -66,7 +67,7 @@ MOST_FOR_SELF_TRAINING = 1_000
 def _linear_accuracy(train: pd.DataFrame, test: pd.DataFrame) -> float:
     features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     model = LinearSVC(C=1.0, random_state=0)
-    texts, unseen = clean_frame(train)["text"], clean_frame(test)["text"]
+    texts, unseen = repair_frame(train)["text"], repair_frame(test)["text"]
     model.fit(features.fit_transform(texts), train["label"])
     return float(model.score(features.transform(unseen), test["label"]))
 
@@ -93,7 +94,7 @@ class States:
         model, tokenizer = load_encoder(BUNDLED, quiet=True)
         network: nn.Module = model  # transformers hides the type of its own `to`
         network.to(pick_device())
-        return pooled_states(model, tokenizer, clean_frame(rows)["text"].tolist())
+        return pooled_states(model, tokenizer, repair_frame(rows)["text"].tolist())
 
     def accuracy(self, train: pd.DataFrame, rounds: int) -> float:
         """Return the test accuracy of the encoder as it is shipped, with a linear classifier."""
@@ -112,7 +113,7 @@ def _tuned_accuracy(
     optimizer = AdamW(layerwise_parameter_groups(model, recipe.learning_rate, recipe.decay))
     settings = recipe.settings() | {"optimizer": optimizer, "mixed_precision": precision()}
     fit(model, loader, **settings, seed=seed)
-    answers = predict_texts(model, tokenizer, clean_frame(test)["text"]).argmax(1)
+    answers = predict_texts(model, tokenizer, repair_frame(test)["text"]).argmax(1)
     return float((answers == test["label"].to_numpy()).mean())
 
 
@@ -244,9 +245,8 @@ def _frozen_with_all(states: States) -> float:
 
 WAYS = ("linear", "bundled", "fine-tuned")
 """Parts of `few_labels` that are measured here; the others come from `tools.gpu`."""
-BUNDLED_DRAWS = {1: 10, 3: 10, 10: 20, 30: 10, 100: 6, 300: 4, 1000: 3}
-LINEAR_DRAWS = {1: 10, 3: 10, 10: 20, 30: 10, 100: 6, 300: 4, 1000: 3, 4000: 2}
-MINILM_LENGTH = 96
+MOST_FROZEN = 1_000
+"""Rows a class up to which the frozen encoder is measured."""
 FEW_TUNED = {  # rows a class -> draws, epochs, batch size
     10: (4, 20, 8),
     100: (3, 8, 16),
@@ -270,10 +270,7 @@ def few_labels(news: News, only: Sequence[str], again: bool) -> None:
 
 def _draw(fit_rows: pd.DataFrame, per_class: int, draw: int) -> pd.DataFrame:
     """Draw the rows that `tools.gpu` draws: the same number always draws the same."""
-    rng = np.random.default_rng([per_class, draw])
-    labels = fit_rows["label"].to_numpy()
-    of_class = [rng.permutation(np.flatnonzero(labels == one)) for one in np.unique(labels)]
-    return fit_rows.iloc[np.concatenate([rows[:per_class] for rows in of_class])]
+    return fit_rows.iloc[draw_rows(fit_rows["label"].to_numpy(), per_class, draw)]
 
 
 def _add_few(
@@ -286,26 +283,31 @@ def _add_few(
         for point in content["points"]
         if (point["encoder"], point["way"], point["per_class"]) != key
     ]
-    mean, low, high = store.interval_of_mean(accuracies, test_rows)
-    points.append(
-        {
-            "encoder": encoder,
-            "way": way,
-            "per_class": per_class,
-            "draws": len(accuracies),
-            "mean": mean,
-            "low": low,
-            "high": high,
-            "accuracies": accuracies,
-            "test_rows": test_rows,
-        }
-    )
+    points.append(few_point(encoder, way, per_class, accuracies, test_rows))
     for point in points:
         point.setdefault("test_rows", len(news.test))
     points.sort(key=lambda point: (point["encoder"], point["way"], point["per_class"]))
-    headline = f"{encoder}, {way}, {per_class} rows a class: {mean:.2%}"
+    headline = f"{encoder}, {way}, {per_class} rows a class: {np.mean(accuracies):.2%}"
     content = content | {"points": points, "texts": "repaired"} | few_summary(points, news)
     store.record_run("few_labels", news, content, headline, seed=1, cpu_seconds=time.process_time())
+
+
+def few_point(
+    encoder: str, way: str, per_class: int, accuracies: list[float], test_rows: int
+) -> dict[str, Any]:
+    """Return what is recorded of one way to learn from so many rows."""
+    mean, low, high = store.interval_of_mean(accuracies, test_rows)
+    return {
+        "encoder": encoder,
+        "way": way,
+        "per_class": per_class,
+        "draws": len(accuracies),
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "accuracies": accuracies,
+        "test_rows": test_rows,
+    }
 
 
 def few_summary(points: Sequence[dict[str, Any]], news: News) -> dict[str, Any]:
@@ -344,7 +346,7 @@ def _has_few(news: News, encoder: str, way: str, per_class: int, draws: int) -> 
 
 
 def _few_linear(news: News, fit_rows: pd.DataFrame, test_rows: pd.DataFrame, again: bool) -> None:
-    for per_class, draws in LINEAR_DRAWS.items():
+    for per_class, draws in sorted(DRAWS.items()):
         if not again and _has_few(news, "words", "linear", per_class, draws):
             continue
         accuracies = []
@@ -365,14 +367,15 @@ def _few_bundled(news: News, fit_rows: pd.DataFrame, test_rows: pd.DataFrame, ag
         return pooled_states(model, tokenizer, rows["text"].tolist(), MAX_LENGTH, "mean")
 
     test = states(test_rows)
-    for per_class, draws in BUNDLED_DRAWS.items():
+    for per_class, draws in sorted(DRAWS.items()):
+        if per_class > MOST_FROZEN:
+            continue
         if not again and _has_few(news, "bundled", "frozen", per_class, draws):
             continue
         accuracies = []
         for draw in range(1, draws + 1):
             train = _draw(fit_rows, per_class, draw)
-            head = LogisticRegression(C=10.0, max_iter=2_000, tol=1e-3)
-            head.fit(states(train), train["label"])
+            head = linear_head(states(train), train["label"].to_numpy())
             accuracies.append(float(head.score(test, test_rows["label"])))
         _add_few(news, "bundled", "frozen", per_class, accuracies, len(test_rows))
 
@@ -394,7 +397,6 @@ def _few_tuned(news: News, fit_rows: pd.DataFrame, test_rows: pd.DataFrame, agai
                 train["label"],
                 tokenizer,
                 batch_size,
-                max_length=MINILM_LENGTH,
                 seed=draw,
             )
             fit(
@@ -406,6 +408,6 @@ def _few_tuned(news: News, fit_rows: pd.DataFrame, test_rows: pd.DataFrame, agai
                 warmup=0.1,
                 seed=draw,
             )
-            answers = predict_texts(network, tokenizer, seen["text"], MINILM_LENGTH).argmax(1)
+            answers = predict_texts(network, tokenizer, seen["text"]).argmax(1)
             accuracies.append(float((answers == seen["label"].to_numpy()).mean()))
             _add_few(news, "minilm", "fine-tuned", per_class, accuracies, len(seen))

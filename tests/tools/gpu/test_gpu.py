@@ -234,10 +234,10 @@ def test_a_student_learns_from_the_folds_and_the_rows_without_labels(work):
 
 def test_few_rows_are_balanced_and_the_same_number_draws_the_same(work):
     rows = read_rows(work / "rows" / "ag_news.mini.safetensors")["fit"]
-    first = tuning.draw_rows(rows, 3, 1)
+    first = tuning.draw_rows(rows.labels, 3, 1)
     assert np.bincount(rows.labels[first]).tolist() == [3, 3, 3, 3]
-    assert first.tolist() == tuning.draw_rows(rows, 3, 1).tolist()
-    assert first.tolist() != tuning.draw_rows(rows, 3, 2).tolist()
+    assert first.tolist() == tuning.draw_rows(rows.labels, 3, 1).tolist()
+    assert first.tolist() != tuning.draw_rows(rows.labels, 3, 2).tolist()
 
 
 def test_curves_keep_each_point_and_go_on(work, monkeypatch):

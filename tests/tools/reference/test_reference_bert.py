@@ -13,14 +13,13 @@ from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.predictions import stored_predictions
-from tools.gpu.rows import Rows
-from tools.gpu.tuning import draw_rows
 from tools.reference import __main__ as reference
 from tools.reference import bert as reference_bert
 from tools.reference import few as reference_few
 from tools.reference import store, text_path
 from tools.reference import sweep as reference_sweep
 from tools.reference.bert import FineTuning
+from tools.reference.draws import draw_rows
 
 QUICK = {"bert": FineTuning(1, 3e-4, 16), "bert-random": FineTuning(1, 1e-3, 16)}
 
@@ -209,8 +208,7 @@ def test_only_the_named_models_are_measured(news, results, monkeypatch):
 
 
 def test_few_labels_are_added_to_the_points_that_are_there(news, results, monkeypatch):
-    monkeypatch.setattr(reference_few, "LINEAR_DRAWS", {3: 2})
-    monkeypatch.setattr(reference_few, "BUNDLED_DRAWS", {3: 2})
+    monkeypatch.setattr(reference_few, "DRAWS", {3: 2})
     old = {"encoder": "minilm", "way": "frozen", "per_class": 3, "draws": 1, "accuracies": [0.5]}
     store.record_run("few_labels", news, {"points": [old]}, "", seed=1)
     reference_few.few_labels(news, only=["linear", "bundled"], again=False)
@@ -220,7 +218,7 @@ def test_few_labels_are_added_to_the_points_that_are_there(news, results, monkey
     assert points["minilm", "frozen"]["accuracies"] == [0.5]
     assert points["words", "linear"]["draws"] == 2
     assert points["words", "linear"]["test_rows"] == len(news.test)
-    monkeypatch.setattr(reference_few, "LogisticRegression", None)  # would fail if measured again
+    monkeypatch.setattr(reference_few, "linear_head", None)  # would fail if measured again
     reference_few.few_labels(news, only=["bundled"], again=False)
 
 
@@ -228,5 +226,4 @@ def test_few_labels_draw_the_same_number_of_each_class(news):
     drawn = reference_few._draw(news.train, 5, draw=1)
     assert drawn["label"].value_counts().tolist() == [5, 5, 5, 5]
     assert drawn.equals(reference_few._draw(news.train, 5, draw=1))
-    rows = Rows([[]] * len(news.train), news.train["label"].to_numpy())
-    assert drawn.equals(news.train.iloc[draw_rows(rows, 5, 1)])
+    assert drawn.equals(news.train.iloc[draw_rows(news.train["label"].to_numpy(), 5, 1)])
