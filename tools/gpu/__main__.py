@@ -36,6 +36,7 @@ KINDS: dict[str, Callable[[Path, str, dict[str, Any]], dict[str, Any]]] = {
     "texts": jobs.texts,
     "rows": jobs.rows,
     "own_rows": jobs.own_rows,
+    "long_rows": jobs.long_rows,
     "pretraining": jobs.pretraining,
     "linear": jobs.linear,
     "speed": jobs.speed,
@@ -44,6 +45,7 @@ KINDS: dict[str, Callable[[Path, str, dict[str, Any]], dict[str, Any]]] = {
     "few_search": tuning.few_search,
     "curves": tuning.curves,
     "briefs": tuning.briefs,
+    "reviews": tuning.reviews,
 }
 PIECE = 16_000_000
 """Bytes of a part of a large file: what many places accept as one."""
@@ -250,12 +252,14 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.data)
     sources = {"ag_news": str(folder.resolve()) if folder.is_dir() else options.data}
     sources["newsbriefs"] = "newsbriefs"
+    if options.reviews:
+        sources["imdb"] = str(options.reviews.resolve())
     chapters = [str(path) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
     plan = make_plan(sources, options.minutes, chapters if options.notebooks else [])
     if options.tiny:
         plan = [tiny(job) for job in plan]
     if options.only:
-        plan = [job for job in plan if job.name in options.only]
+        plan = [job for job in plan if any(fnmatch(job.name, one) for one in options.only)]
     plan = [job for job in plan if not any(fnmatch(job.name, skip) for skip in options.skip)]
     scheduler = Scheduler(
         plan,
@@ -307,6 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = commands.add_parser("run").add_argument
     add("--data", default="data/ag_news", help="folder with train.csv and test.csv")
     add("--encoder", type=Path, default=ROOT / "data" / "pretrained" / "all-MiniLM-L6-v2")
+    add("--reviews", type=Path, help="folder with film reviews")
     add("--work", type=Path, default=ROOT / "build" / "gpu")
     add("--output", type=Path, help="folder for the packed results")
     add("--seconds", type=float, default=780, help="for everything")
@@ -314,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--minutes", type=float, default=4, help="for each pre-training")
     add("--processes", type=int, default=14, help="at a time")
     add("--most-failures", type=int, default=1_000, help="end at once with more than these")
-    add("--only", nargs="*", help="names of jobs")
+    add("--only", nargs="*", help="patterns of names of jobs")
     add("--skip", nargs="*", default=[], help="patterns of names of jobs")
     add("--weights", nargs="*", default=[], help="folders whose weights are packed, too")
     add("--notebooks", action="store_true", help="run nbval over all notebooks, too")

@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
+from agnews_utils.bert.encoder import load_encoder
 from agnews_utils.bert.fine_tuning import MAX_LENGTH
 from agnews_utils.bert.wordpiece import wrap_tokenizer
 from agnews_utils.data.loading import load_news
@@ -68,6 +69,16 @@ def rows(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
     encoder = settings["encoder"]
     folders = {encoder: encoder_folder(work, encoder)}
     gpu_rows.prepare(settings["sources"], folders, work / "rows")
+    return {}
+
+
+def long_rows(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Encode film reviews whole."""
+    encoder = settings["encoder"]
+    tokenizer = load_encoder(encoder_folder(work, encoder), quiet=True)[1]
+    parts = gpu_rows.frames(load_news(settings["sources"]["imdb"]))
+    path = work / "rows" / f"imdb.{encoder}.safetensors"
+    gpu_rows.encode_rows(parts, tokenizer, path, max_length=100_000)
     return {}
 
 

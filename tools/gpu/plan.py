@@ -39,8 +39,10 @@ RECIPES = {
 """How the encoders are fine-tuned on all rows; the first of each with every seed."""
 
 FOLD = {"minilm": Recipe(3, 1.7e-4, 128), "mini": Recipe(4, 7e-4, 128)}
-STUDENT, TAUGHT = Recipe(9, 7e-4, 128, hidden=0.15), Recipe(6)
+STUDENT, TAUGHT = Recipe(9, 7e-4, 128, hidden=0.15), Recipe(6, 1.7e-4, 128)
 RANDOM = Recipe(9, 7e-4, 128)
+REVIEWS = [("head", 128), ("head", 256), ("tail", 256), ("both", 256), ("head", 512), ("both", 512)]
+"""What an encoder keeps of a long text, and how many ids."""
 
 PRETRAINING = [
     "--layers", "4", "--hidden", "256", "--heads", "4", "--learning-rate", "2e-3",
@@ -56,7 +58,7 @@ def make_plan(sources: dict[str, str], minutes: float, chapters: list[str]) -> l
     Parameters
     ----------
     sources : dict of str to str
-        "ag_news" and "newsbriefs" -> what `load_news` takes.
+        "ag_news" and "newsbriefs" -> what `load_news` takes; "imdb", too, if film reviews are there.
     minutes : float
         For pre-training.
     chapters : list of str
@@ -68,7 +70,7 @@ def make_plan(sources: dict[str, str], minutes: float, chapters: list[str]) -> l
         name: tuple(f"{name}-fold-{fold}" for fold in range(FOLDS))
         for name in ("minilm", "mini", "linear")
     }
-    jobs = [
+    return [
         Job("texts", "texts", source),
         Job("rows-minilm", "rows", source | {"encoder": "minilm"}),
         Job(
@@ -85,48 +87,20 @@ def make_plan(sources: dict[str, str], minutes: float, chapters: list[str]) -> l
         ],
         *_folds("minilm", folds),
         *[_tune("mini", "mean", seed) for seed in SEEDS],
+        *_folds("mini", folds),
         *[
             _taught("student-all", "mini", STUDENT, seed, ["minilm", "linear"], folds)
             for seed in SEEDS
         ],
-        *[_tune("mini", name, 1) for name in ("larger", "hidden")],
-        _tune("minilm", "agreement", 1),
         *[
             _taught("minilm-taught", "minilm", TAUGHT, seed, ["minilm", "linear"], folds)
             for seed in SEEDS
         ],
-        *_folds("mini", folds),
         *[
             _taught("student-own", "mini", STUDENT, seed, ["mini", "linear"], folds)
             for seed in SEEDS
         ],
-        *[_tune(encoder, "cls", 1) for encoder in RECIPES],
-        *[_curve("minilm", way) for way in ("contrastive", "frozen", "fine-tuned")],
-        *[_curve("mini", way) for way in ("contrastive", "frozen", "fine-tuned", "random")],
-        *[
-            Job(
-                f"briefs-{encoder}",
-                "briefs",
-                {"data": "newsbriefs", "encoder": encoder},
-                after=_ready(encoder),
-            )
-            for encoder in RECIPES
-        ],
-        *[
-            Job(
-                f"{encoder}-best-{seed}",
-                "tune",
-                {
-                    "data": "ag_news",
-                    "encoder": encoder,
-                    "among": [f"{encoder}-{name}-1" for name in recipes],
-                    "seed": seed,
-                },
-                after=tuple(f"{encoder}-{name}-1" for name in recipes),
-            )
-            for encoder, recipes in RECIPES.items()
-            for seed in SEEDS[1:]
-        ],
+        *_reviews(sources),
         *[
             Job(
                 f"random-mean-{seed}",
@@ -142,16 +116,63 @@ def make_plan(sources: dict[str, str], minutes: float, chapters: list[str]) -> l
             )
             for seed in SEEDS
         ],
+        *[_tune("mini", name, 1) for name in ("larger", "hidden", "cls")],
+        _tune("minilm", "agreement", 1),
+        _tune("minilm", "cls", 1),
+        *[
+            Job(
+                f"briefs-{encoder}",
+                "briefs",
+                {"data": "newsbriefs", "encoder": encoder},
+                after=_ready(encoder),
+            )
+            for encoder in RECIPES
+        ],
         *[
             Job(f"few-{encoder}", "few_search", _on(encoder), after=_ready(encoder))
             for encoder in RECIPES
         ],
+        Job("speed", "speed", {"encoder": "minilm"}, after=("rows-minilm",)),
+        *[
+            Job(f"notebook-{path.split('/')[-1][:2]}", "notebooks", {"notebook": path})
+            for path in chapters
+        ],
+        *[_curve("minilm", way) for way in ("contrastive", "frozen", "fine-tuned")],
+        *[_curve("mini", way) for way in ("contrastive", "frozen", "fine-tuned", "random")],
+        *[
+            Job(
+                f"{encoder}-best-{seed}",
+                "tune",
+                {
+                    "data": "ag_news",
+                    "encoder": encoder,
+                    "among": [f"{encoder}-{name}-1" for name in recipes],
+                    "seed": seed,
+                },
+                after=tuple(f"{encoder}-{name}-1" for name in recipes),
+            )
+            for encoder, recipes in RECIPES.items()
+            for seed in SEEDS[1:]
+        ],
     ]
-    jobs += [
-        Job(f"notebook-{path.split('/')[-1][:2]}", "notebooks", {"notebook": path})
-        for path in chapters
+
+
+def _reviews(sources: dict[str, str]) -> list[Job]:
+    if "imdb" not in sources:
+        return []
+    rows = Job("rows-reviews", "long_rows", {"sources": sources, "encoder": "minilm"})
+    return [
+        rows,
+        *[
+            Job(
+                f"reviews-{keep}-{length}",
+                "reviews",
+                {"encoder": "minilm", "keep": keep, "max_length": length},
+                after=(rows.name,),
+            )
+            for keep, length in REVIEWS
+        ],
     ]
-    return [*jobs, Job("speed", "speed", {"encoder": "minilm"}, after=("rows-minilm",))]
 
 
 def _on(encoder: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from agnews_utils.bert.encoder import load_encoder
-from agnews_utils.bert.fine_tuning import encode_for_bert
+from agnews_utils.bert.fine_tuning import MAX_LENGTH, encode_for_bert
 from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.ag_news_csv import read_news_csv
 from agnews_utils.data.loading import News, load_news
@@ -31,12 +31,15 @@ def frames(news: News) -> dict[str, pd.DataFrame]:
 
 
 def encode_rows(
-    parts: dict[str, pd.DataFrame], tokenizer: PreTrainedTokenizerFast, path: Path
+    parts: dict[str, pd.DataFrame],
+    tokenizer: PreTrainedTokenizerFast,
+    path: Path,
+    max_length: int = MAX_LENGTH,
 ) -> None:
     """Write the ids and labels of all parts into one file."""
     arrays = {}
     for name, frame in parts.items():
-        ids = encode_for_bert(frame["text"].tolist(), tokenizer)
+        ids = encode_for_bert(frame["text"].tolist(), tokenizer, max_length)
         arrays[f"{name}.ids"] = np.concatenate([np.array(row, dtype=np.int32) for row in ids])
         arrays[f"{name}.lengths"] = np.array([len(row) for row in ids], dtype=np.int32)
         arrays[f"{name}.labels"] = frame["label"].to_numpy().astype(np.int64)

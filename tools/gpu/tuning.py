@@ -17,6 +17,7 @@ from torch import nn
 from agnews_utils.bert.batches import TaughtBatches, agreement_loss, distillation_loss
 from agnews_utils.bert.encoder import load_encoder, save_encoder
 from agnews_utils.bert.fine_tuning import layerwise_parameter_groups, pooled_ids, self_train
+from agnews_utils.bert.long_texts import cut_ids, windows
 from agnews_utils.bert.pooling import MeanPooledClassifier, contrastive_tuning
 from agnews_utils.files import write_text, written_whole
 from agnews_utils.runtime import pick_device, seed_everything
@@ -64,10 +65,12 @@ def rows_of(work: Path, data: str, encoder: str) -> dict[str, Rows]:
     return read_rows(work / "rows" / f"{data}.{name}.safetensors")
 
 
-def make_network(folder: Path, recipe: Recipe, seed: int, random: bool = False) -> Any:
+def make_network(
+    folder: Path, recipe: Recipe, seed: int, random: bool = False, classes: int | None = None
+) -> Any:
     """Return an encoder with a new head, and its tokenizer."""
     seed_everything(seed)
-    model, tokenizer = load_encoder(folder)
+    model, tokenizer = load_encoder(folder, classes)
     if random:
         seed_everything(seed)
         model = type(model)(model.config)
@@ -419,3 +422,59 @@ def briefs(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
             print({key: found[-1][key] for key in found[-1] if key != "recipe"}, flush=True)
             write_text(work / name / "partial.json", json.dumps(found))
     return {"runs": found}
+
+
+# ---------------------------------------------------------------------------------------- reviews
+
+
+REVIEW = Recipe(4, 1e-4, 32)
+
+
+def reviews(work: Path, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Fine-tune on long texts with three seeds; `settings`: encoder, keep, max_length.
+
+    Where only the head is kept, the texts are also answered as a whole: in windows, averaged.
+    """
+    encoder, length = settings["encoder"], settings["max_length"]
+    parts = rows_of(work, "imdb", encoder)
+    short = {
+        part: Rows([cut_ids(ids, length, settings["keep"]) for ids in rows.ids], rows.labels)
+        for part, rows in parts.items()
+    }
+    classes = len(np.unique(parts["fit"].labels))
+    found = []
+    for seed in (1, 2, 3)[: settings.get("seeds", 3)]:
+        network, tokenizer = make_network(
+            encoder_folder(work, encoder), REVIEW, seed, classes=classes
+        )
+        started = time.perf_counter()
+        history = train(network, tokenizer, short["fit"], short["valid"], REVIEW, seed)
+        pad = tokenizer.pad_token_id
+        seconds = time.perf_counter() - started
+        answers = {
+            part: predict(network, evaluation_loader(short[part], pad))
+            for part in ("valid", "test")
+        }
+        if settings["keep"] == "head":
+            answers["test.windows"] = _by_windows(network, parts["test"], length, pad)
+        with written_whole(work / name / f"{seed}.safetensors") as partial:
+            save_file(answers, partial)
+        right = {
+            part: float((answer.argmax(1) == parts[part.split(".")[0]].labels).mean())
+            for part, answer in answers.items()
+        }
+        found.append(
+            {"seed": seed, "right": right, "seconds": seconds, "best_epoch": history.best_epoch}
+        )
+        print(found[-1], flush=True)
+    return {"recipe": asdict(REVIEW), "runs": found, "rows": len(parts["fit"])}
+
+
+def _by_windows(network: Any, rows: Rows, length: int, pad: int) -> np.ndarray:
+    cut = [windows(ids, length) for ids in rows.ids]
+    owners = np.repeat(np.arange(len(cut)), [len(one) for one in cut])
+    flat = Rows([ids for one in cut for ids in one], rows.labels[owners])
+    answers = predict(network, evaluation_loader(flat, pad))
+    total = np.zeros((len(cut), answers.shape[1]), dtype=answers.dtype)
+    np.add.at(total, owners, answers)
+    return total / np.bincount(owners)[:, None]
