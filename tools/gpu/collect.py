@@ -39,7 +39,7 @@ RECIPES = {
         "as chosen before": "mini-mean",
         "[CLS] instead of the mean": "mini-cls",
         "twice the learning rate, 20 % hidden": "mini-larger",
-        "nine epochs, 25 % hidden": "mini-hidden",
+        "nine epochs, 25 % hidden": "mini-hidden mini-best",
     },
     "minilm": {
         "as chosen before": "minilm-mean",
@@ -73,7 +73,8 @@ def _number(name: str) -> int:
 
 
 def _runs(work: Path, prefix: str) -> dict[int, dict[str, Any]]:
-    found = finished(work, [f"{prefix}-[0-9]"])
+    """Return the finished runs of the jobs with a prefix, or several, by seed."""
+    found = finished(work, [f"{one}-[0-9]" for one in prefix.split()])
     return {_number(name): run for name, run in found.items()}
 
 
@@ -185,7 +186,13 @@ def collect_students(work: Path, news: News) -> None:
             }
             | _scores(_runs(work, prefix), news)
         )
+    longer = _runs(work, RECIPES["bundled"]["nine epochs, 25 % hidden"])
+    minilm, student = (_runs(work, prefix) for prefix in ("minilm-mean", "student-own"))
     content = {
+        "longer": statistics.median(run["test_accuracy"] for run in longer.values()),
+        "behind_minilm": statistics.median(run["test_accuracy"] for run in minilm.values())
+        - statistics.median(run["test_accuracy"] for run in student.values()),
+        "times_parameters": minilm[1]["parameters"] / student[1]["parameters"],
         "students": students,
         "teachers": teachers,
         "rows": len(parts["fit"]),
