@@ -571,14 +571,17 @@ print(f"loss on one batch after 25 steps: {loss.item():.4f}")
 # Now the whole loop. Each line has one job.
 
 # %%
+from agnews_utils import runtime
 from agnews_utils.training import build_optimizer, seed_epoch
 
-looped = new_model()
+device = runtime.pick_device()  # a GPU, if there is one
+looped = new_model().to(device)
 optimizer = build_optimizer("adamw", looped, learning_rate=2e-3)
 for epoch in range(2):
     seed_epoch(7, epoch, train_batches)  # the order of the batches, the same in every run
     looped.train()  # dropout on
     for batch in train_batches:
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
         logits = looped(batch["input_ids"], batch["attention_mask"], batch["lengths"])
         F.cross_entropy(logits, batch["labels"]).backward()  # gradients are added up ...
         nn.utils.clip_grad_norm_(looped.parameters(), 1.0)
@@ -587,14 +590,16 @@ for epoch in range(2):
 
 # %% [markdown]
 # `fit` of the package is the same loop, with early stopping, schedules, checkpoints, several
-# processes and GPUs around it. Does it give the same result? To the last digit:
+# processes and GPUs around it. Does it give the same result? On a CPU to the last digit; a GPU adds up in
+# another order each time:
 
 # %%
 from agnews_utils.training import check_evaluation_mode
 
 fitted = new_model()
 history = fit(fitted, train_batches, epochs=2, learning_rate=2e-3, schedule="constant", seed=7)
-same = [torch.equal(a, b) for a, b in zip(looped.parameters(), fitted.parameters())]
+rounding = 0 if device.type == "cpu" else 0.01
+same = [torch.allclose(a, b, rtol=0, atol=rounding) for a, b in zip(looped.parameters(), fitted.parameters())]
 assert all(same), "the loop by hand and fit() differ"
 check_evaluation_mode(fitted)
 print(f"{len(same)} weight arrays, all equal; accuracy {evaluate(fitted, valid_batches)['accuracy']:.1%}")
@@ -691,7 +696,6 @@ absent = [0.0, 0.0, 0.0]
 
 # %%
 import pandas as pd
-from agnews_utils import runtime
 
 recorded_data = "newsbriefs" if news.name == "newsbriefs" else "ag_news"
 tuning = runtime.recorded("rnn_tuning", recorded_data)["optimizers"]
@@ -1187,7 +1191,7 @@ assert probabilities.shape == (4, 4) and abs(probabilities.sum(axis=1) - 1).max(
 # network knows the words before it (and, backward, behind it), so it speaks of more than its word.
 
 # %%
-taken = models["BiLSTM"].picked(torch.tensor(headline_ids[:1]))[0]  # (length,)
+taken = models["BiLSTM"].cpu().picked(torch.tensor(headline_ids[:1]))[0]  # (length,)
 assert int(taken.sum()) == 128  # one state for each of 2 * 64 features
 sorted(zip(taken.tolist(), vocab.lookup_tokens(headline_ids[0])), reverse=True)[:5]
 
