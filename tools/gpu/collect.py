@@ -96,6 +96,7 @@ def collect_full(work: Path, news: News) -> None:
                 for name in ("parameters", "best_epoch", "valid_accuracy", "test_accuracy", "curve")
             } | {
                 "recipe": run["recipe"],
+                "seconds": run["seconds"],
                 "rows": run["rows"],
                 "device": run["environment"]["device"],
                 "encoder": encoder_version(key),
@@ -255,6 +256,23 @@ def _readme_row(label: str, average: dict[str, Any], truth: np.ndarray) -> dict[
     }
 
 
+def collect_speed(work: Path, news: News) -> None:
+    """Record how fast MiniLM learns and answers on the GPU."""
+    found = finished(work, ["speed"])
+    if not found:
+        return
+    wanted = ("device", "documents", "tokens", "matrix_teraflops", "answering")
+    speed = found["speed"]
+    content = {name: speed[name] for name in wanted if name in speed}
+    content["training_documents_per_second"] = speed["training_documents_per_second"]
+    best = content["answering"][max(content["answering"], key=int)]
+    content["best"] = best | {"share_of_matrix_rate": None}
+    if "matrix_teraflops" in content:
+        content["best"]["share_of_matrix_rate"] = best["teraflops"] / content["matrix_teraflops"]
+    headline = f"{best['documents_per_second']:,.0f} documents a second on {content.get('device')}"
+    store.record_run("gpu_speed", news, content, headline, seed=1, cpu_seconds=0.0)
+
+
 def collect_curves(work: Path, news: News) -> None:
     """Record accuracy against the number of rows, as far as it was measured."""
     measured = []
@@ -297,6 +315,7 @@ COLLECTED = {
     "students": collect_students,
     "ensembles": collect_ensembles,
     "curves": collect_curves,
+    "speed": collect_speed,
     "teacher": collect_teacher,
 }
 

@@ -113,7 +113,8 @@ def full_run(name: str, seed: int, news: News, resume: bool = True) -> dict[str,
     model, history, loaders, _ = train_one(name, seed, news, resume)
     predictions = store.store(news, name, seed, model, loaders, history)
     right = predictions.test.argmax(1) == news.test["label"].to_numpy()
-    columns = ["epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "cpu_seconds"]
+    columns = ["epoch", "loss", "accuracy", "valid_loss", "valid_accuracy"]
+    columns += ["seconds", "cpu_seconds"]
     return {
         "parameters": predictions.cost["parameters"],
         "best_epoch": history.best_epoch,
@@ -146,6 +147,7 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
             continue
         seeds = list(runs[key].values())
         accuracy = statistics.median(run["test_accuracy"] for run in seeds)
+        seconds, cpu = _of_epochs("seconds", seeds), _of_epochs("cpu_seconds", seeds)
         if key != "minilm":
             content["parameters"] = seeds[0]["parameters"]
         content["models"][name] = {
@@ -158,7 +160,8 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
             "test_accuracies": [run["test_accuracy"] for run in seeds],
             "interval": accuracy_interval(accuracy, rows),
             "best_epochs": [run["best_epoch"] for run in seeds],
-            "cpu_seconds_per_epoch": _cpu_seconds_per_epoch(seeds),
+            "minutes": seconds and statistics.median(sum(one) for one in seconds) / 60,
+            "cpu_seconds_per_epoch": cpu and statistics.mean(sum(cpu, [])),
         }
     found = {name: entry["test_accuracy"] for name, entry in content["models"].items()}
     content["curves"] = {name: runs[KEYS[name]][min(runs[KEYS[name]])]["curve"] for name in found}
@@ -183,10 +186,10 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
     return content
 
 
-def _cpu_seconds_per_epoch(seeds: Sequence[dict[str, Any]]) -> float | None:
-    """Return None for what was fine-tuned on a GPU."""
-    costs = [epoch.get("cpu_seconds") for run in seeds for epoch in run["curve"]]
-    return None if None in costs else statistics.mean(costs)
+def _of_epochs(name: str, seeds: Sequence[dict[str, Any]]) -> list[list[float]] | None:
+    """Return what was measured of each epoch, a list for each seed; None where it was not."""
+    found = [[epoch.get(name) for epoch in run["curve"]] for run in seeds]
+    return None if any(None in one for one in found) else found
 
 
 def _note(key: str, seeds: dict[str, dict[str, Any]]) -> str:

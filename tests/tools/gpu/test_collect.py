@@ -46,6 +46,7 @@ def add_job(work, name, news, wrong_test, wrong_valid=(), doubt=0.0):
         "rows": 190,
         "recipe": {"epochs": 1},
         "best_epoch": 1,
+        "seconds": 9.0,
         "curve": [{"epoch": 1, "seconds": 2.0}],
         "valid_accuracy": 1 - len(wrong_valid) / len(valid),
         "test_accuracy": 1 - len(wrong_test) / len(truth),
@@ -109,3 +110,18 @@ def test_a_recipe_can_be_several_jobs(news, tmp_path):
     for name in ("mini-hidden-1", "mini-best-2"):
         add_job(tmp_path, name, news, [0])
     assert sorted(collect._runs(tmp_path, "mini-hidden mini-best")) == [1, 2]
+
+
+def test_the_speed_is_that_of_the_largest_batches(news, results, tmp_path):
+    collect.collect_speed(tmp_path, news)  # nothing measured, nothing recorded
+    assert not results.exists()
+    answering = {
+        size: {"documents_per_second": rate, "teraflops": rate / 100}
+        for size, rate in {"64": 100.0, "512": 400.0}.items()
+    }
+    speed = {"answering": answering, "matrix_teraflops": 40.0, "training_documents_per_second": 9.0}
+    write_text(tmp_path / "speed" / RESULT, json.dumps(speed))
+    collect.collect_speed(tmp_path, news)
+    best = read(results, "gpu_speed")["best"]
+    assert best["documents_per_second"] == 400.0
+    assert best["share_of_matrix_rate"] == pytest.approx(0.1)
