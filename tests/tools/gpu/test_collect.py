@@ -125,3 +125,25 @@ def test_the_speed_is_that_of_the_largest_batches(news, results, tmp_path):
     best = read(results, "gpu_speed")["best"]
     assert best["documents_per_second"] == 400.0
     assert best["share_of_matrix_rate"] == pytest.approx(0.1)
+
+
+def test_on_few_rows_the_first_recipe_is_recorded_whatever_validation_rows_say(
+    news, results, tmp_path, monkeypatch
+):
+    truth, valid = news.test["label"].to_numpy(), store.split(news)[1]["label"].to_numpy()
+    folder, runs = tmp_path / "briefs-minilm", []
+    folder.mkdir()
+    recipe = {"epochs": 5, "learning_rate": 1e-4, "hidden": 0.1, "pooling": "mean"}
+    for number, right in ((0, 0.9), (1, 1.0)):
+        wrong = [0, 1, 2, 3] if number == 0 else []
+        found = {"test": answers(truth, wrong), "valid": answers(valid, [])}
+        save_file(found, folder / f"{number}-1.safetensors")
+        scores = {"valid_accuracy": right, "test_accuracy": right}
+        runs.append({"recipe": recipe, "number": number, "seed": 1} | scores)
+    result = {"runs": runs, "environment": {"device": "cuda"}, "parameters": 7}
+    write_text(folder / RESULT, json.dumps(result))
+    collect.main([str(tmp_path), "--data", "newsbriefs", "--only", "speed"])  # nothing to collect
+    collect.collect_briefs(tmp_path, news)
+    assert read(results, "bert_full")["models"]["minilm"]["test_accuracy"] == 0.9
+    recipes = read(results, "bert_recipes")["recipes"]
+    assert [one["test_accuracies"] for one in recipes] == [[0.9], [1.0]]
