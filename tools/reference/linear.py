@@ -51,7 +51,8 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
     if news.name != "ag_news":
         print("transfer needs AG News: name it with --data")
         return
-    rows = []
+    known = store.finished("transfer", news).get("rows", []) if only else []
+    rows = [row for row in known if row["model"] not in only]
     for name in only or TRANSFERRED:
         for home, away in ((news, other), (other, news)):
             answers = _answers(name, home)
@@ -71,6 +72,7 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
                 }
             )
             print(rows[-1], flush=True)
+    rows.sort(key=lambda row: TRANSFERRED.index(row["model"]))
     store.record_run("transfer", news, {"rows": rows}, "models on other news", seed=1)
 
 
