@@ -137,7 +137,8 @@ def load_news(
     aside. What is found out is printed (`read as: semicolon, header, text in "Message", 2 classes:
     ham, spam`); what can be read in two ways is refused. Then an option decides. A file
     `dataset.toml` in the folder may hold the same options, for commands and notebooks alike, and
-    `classes.txt` the names of the classes, one a line.
+    `classes.txt` the names of the classes, one a line. Training rows that stand one class after the
+    other are shuffled, since chapters take the first rows for an example of all.
 
     Parameters
     ----------
@@ -176,6 +177,9 @@ def load_news(
         news, read_as = _as_ag_news(place), ""
     else:
         news, read_as = _own_data(place, options)
+        if _in_blocks(news.train):
+            news = replace(news, train=_shuffled(news.train))
+            remark += "; its training rows stood one class after the other, and were shuffled"
     where = "bundled with the course" if news.name == "newsbriefs" else f"from {shown_path(place)}"
     missing = [frame.attrs["missing_descriptions"] for frame in news]
     what = "description" if read_as == "" or read_as.startswith(_AG_NEWS_FORM) else "text"
@@ -227,6 +231,18 @@ def _own_data(place: Path, given: Options) -> tuple[News, str]:
     train, test, classes = found.train, found.test, found.classes
     news = News(name, folder, train, test, found.md5, classes, carved=found.carved)
     return news, found.read_as
+
+
+def _in_blocks(rows: pd.DataFrame) -> bool:
+    """Tell whether rows of one class follow one another, so that the first rows are of one class."""
+    changes = (rows["label"].diff().iloc[1:] != 0).sum()
+    return len(rows) > 20 * changes and rows["label"].nunique() > 1
+
+
+def _shuffled(rows: pd.DataFrame) -> pd.DataFrame:
+    mixed = rows.sample(frac=1, random_state=0).reset_index(drop=True)
+    mixed.attrs = dict(rows.attrs)
+    return mixed
 
 
 _FEW = 0.01  # share of the rows up to which classes that AG News has not are mistakes
