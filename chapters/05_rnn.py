@@ -376,8 +376,10 @@ assert torch.equal(pool_states(states, lengths, "mean"), mean)
 # Embedding, network, pooling, linear layer: four lines.
 
 # %%
+classes = len(news.classes)
+
 class SmallClassifier(nn.Module):
-    def __init__(self, words, size=64, classes=len(news.classes)):
+    def __init__(self, words, size=64, classes=classes):
         super().__init__()
         self.embedding = nn.Embedding(words, size, padding_idx=0)
         self.network = nn.GRU(size, size, batch_first=True)
@@ -397,7 +399,7 @@ class SmallClassifier(nn.Module):
 from agnews_utils.rnn import RecurrentClassifier
 
 torch.manual_seed(0)
-options = {"cell": "gru", "embedding_size": 64, "hidden_size": 64, "classes": len(news.classes)}
+options = {"cell": "gru", "embedding_size": 64, "hidden_size": 64, "classes": classes}
 model = RecurrentClassifier(len(vocab), pooling="last", **options)
 by_hand = SmallClassifier(len(vocab))
 for ours, theirs in zip(by_hand.parameters(), model.parameters(), strict=True):
@@ -544,7 +546,7 @@ def new_model(**changed):
 # %%
 from math import log
 
-model, classes = new_model(), len(news.classes)
+model = new_model()
 first = evaluate(model, valid_batches)
 assert abs(first["loss"] - log(classes)) < 0.2, "the first loss is off: look at labels and output layer"
 print(f"loss before training {first['loss']:.3f}, ln {classes} = {log(classes):.3f}")
@@ -1020,7 +1022,7 @@ torch.allclose(torch.stack(sums), filters(example.T)[0], atol=1e-6)
 
 # %%
 class SmallCNN(nn.Module):
-    def __init__(self, words, size=64, filters=64, classes=len(news.classes)):
+    def __init__(self, words, size=64, filters=64, classes=classes):
         super().__init__()
         self.embedding = nn.Embedding(words, size, padding_idx=0)
         self.convolutions = nn.ModuleList(

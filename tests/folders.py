@@ -25,13 +25,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import torch
 from IPython.core.inputtransformer2 import TransformerManager
 
+from agnews_utils import training
 from agnews_utils.data.corpus import CLASS_NAMES
 from tools.builder import generated
 from tools.builder.chapters import read_chapters
@@ -62,9 +63,7 @@ def as_ag_news(folder: Path, train: list[Row], test: list[Row]) -> None:
     for name, rows in (("train.csv", train), ("test.csv", test)):
         with open(folder / name, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, quoting=csv.QUOTE_ALL)
-            writer.writerows(
-                (CLASS_NAMES.index(r.label) + 1, r.title, r.description) for r in rows
-            )
+            writer.writerows((CLASS_NAMES.index(r.label) + 1, r.title, r.description) for r in rows)
 
 
 def as_one_csv(folder: Path, train: list[Row], test: list[Row]) -> None:
@@ -133,7 +132,7 @@ def twenty_classes() -> list[Row]:
     topics = sorted({(row.label, row.topic) for row in briefs()})
     of_topic = {topic: f"{label.lower()} {number % 50 // 10 + 1}"
                 for number, (label, topic) in enumerate(topics)}  # fmt: skip
-    return even([row._replace(label=of_topic[row.topic]) for row in briefs()], 1_000)
+    return even([row._replace(label=of_topic[row.topic]) for row in briefs()], 600)
 
 
 def one_large_class() -> list[Row]:
@@ -178,19 +177,19 @@ def wrong_labels() -> list[Row]:
 
 WORDS = {
     "Chinese": {
-        "体育": "球队 比赛 冠军 进球 教练 联赛 决赛 球员 门将 胜利 主场 世界杯".split(),
-        "财经": "股市 银行 利率 油价 公司 利润 投资 市场 上涨 下跌 贸易 美元".split(),
-        "科技": "电脑 软件 互联网 卫星 科学家 手机 芯片 研究 太空 病毒 机器人 数据".split(),
+        "体育": "球队 比赛 冠军 进球 教练 联赛 决赛 球员 门将 胜利 主场 世界杯",
+        "财经": "股市 银行 利率 油价 公司 利润 投资 市场 上涨 下跌 贸易 美元",
+        "科技": "电脑 软件 互联网 卫星 科学家 手机 芯片 研究 太空 病毒 机器人 数据",
     },
     "Hindi": {
-        "खेल": "टीम मैच क्रिकेट कप्तान गोल जीत खिलाड़ी कोच विकेट फाइनल".split(),
-        "व्यापार": "बाज़ार शेयर बैंक कंपनी मुनाफ़ा तेल क़ीमत निवेश रुपया व्यापार".split(),
-        "दुनिया": "सरकार चुनाव शांति सेना राष्ट्रपति सीमा वार्ता देश संसद मंत्री".split(),
+        "खेल": "टीम मैच क्रिकेट कप्तान गोल जीत खिलाड़ी कोच विकेट फाइनल",
+        "व्यापार": "बाज़ार शेयर बैंक कंपनी मुनाफ़ा तेल क़ीमत निवेश रुपया व्यापार",
+        "दुनिया": "सरकार चुनाव शांति सेना राष्ट्रपति सीमा वार्ता देश संसद मंत्री",
     },
     "Arabic": {
-        "رياضة": "الفريق المباراة هدف المدرب الدوري الكأس لاعب فوز الحارس النهائي".split(),
-        "اقتصاد": "السوق البنك النفط أسعار الشركة أرباح استثمار الدولار تجارة الأسهم".split(),
-        "سياسة": "الحكومة الانتخابات الرئيس السلام الحدود الوزير البرلمان مفاوضات الجيش اتفاق".split(),
+        "رياضة": "الفريق المباراة هدف المدرب الدوري الكأس لاعب فوز الحارس النهائي",
+        "اقتصاد": "السوق البنك النفط أسعار الشركة أرباح استثمار الدولار تجارة الأسهم",
+        "سياسة": "الحكومة الانتخابات الرئيس السلام الحدود الوزير البرلمان الجيش اتفاق",
     },
 }
 """Words of the classes of each language."""
@@ -198,9 +197,10 @@ WORDS = {
 
 def other_language(language: str) -> list[Row]:
     """Texts of drawn words: six of the own class, four of any."""
-    draw, words = random.Random(6), WORDS[language]
+    draw = random.Random(6)
+    words = {label: listed.split() for label, listed in WORDS[language].items()}
     everything = [word for of_class in words.values() for word in of_class]
-    space, end = ("", "。") if language == "Chinese" else (" ", " ।" if language == "Hindi" else ".")
+    space, end = {"Chinese": ("", "。"), "Hindi": (" ", " ।"), "Arabic": (" ", ".")}[language]
     rows = []
     for number in range(600):
         label = list(words)[number % len(words)]
@@ -212,15 +212,15 @@ def other_language(language: str) -> list[Row]:
 
 def emoji() -> list[Row]:
     """Short messages with emoji, some of nothing else; skin tones and joined signs too."""
-    signs = {"happy": "😀 😂 🎉 ❤️ 👍🏽 🥳 😍 👨‍👩‍👧".split(), "sad": "😢 💔 😭 👎🏿 😞 🌧️ 😔 🇺🇸".split()}
-    words = {"happy": "love great thanks party wonderful today".split(),
-             "sad": "miss lost sorry rain alone today".split()}  # fmt: skip
+    signs = {"happy": "😀 😂 🎉 ❤️ 👍🏽 🥳 😍 👨‍👩‍👧", "sad": "😢 💔 😭 👎🏿 😞 🌧️ 😔 🇺🇸"}
+    words = {"happy": "love great thanks party today", "sad": "miss lost sorry rain alone today"}
     draw, rows = random.Random(7), []
     for number in range(600):
         label = list(signs)[number % 2]
-        drawn = draw.choices(signs[label], k=draw.randint(1, 4))
+        drawn = draw.choices(signs[label].split(), k=draw.randint(1, 4))
         if number % 10:
-            drawn += draw.choices(words[label] + words["happy"], k=draw.randint(1, 6))
+            either = f"{words[label]} {words['happy']}".split()
+            drawn += draw.choices(either, k=draw.randint(1, 6))
         rows.append(Row(label, "", " ".join(drawn)))
     return rows
 
@@ -268,13 +268,24 @@ class CellError(Exception):
     """A cell of a chapter failed; the message holds the cell and the error."""
 
 
+class Ran(NamedTuple):
+    """What a chapter took, in CPU seconds, and what it printed."""
+
+    seconds: float
+    printed: str
+
+
 def run_chapter(
-    run: str, folder: Path, record: Path | None = None, failures: list[str] | None = None
-) -> float:
+    run: str,
+    folder: Path | str,
+    record: Path,
+    failures: list[str] | None = None,
+    epochs: int | None = None,
+) -> Ran:
     """Execute all cells of the chapter with this run name on a folder, in this process.
 
     It does what a kernel does, without starting one: the value of a last line is shown, a cell with
-    the tag raises-exception has to raise. What is printed is thrown away.
+    the tag raises-exception has to raise.
 
     Parameters
     ----------
@@ -284,11 +295,8 @@ def run_chapter(
         Folder for the results.
     failures
         Goes on behind a cell that fails, and says here what failed.
-
-    Returns
-    -------
-    float
-        CPU seconds.
+    epochs
+        Networks that the cells train get no more epochs than that, for tests in a hurry.
 
     Raises
     ------
@@ -302,12 +310,11 @@ def run_chapter(
         for cell in chapter.cells
         if cell.cell_type == "code"
     ]
-    variables = {"AGNEWS_DATA": str(folder), "AGNEWS_ENCODER": "bundled", "HF_HUB_OFFLINE": "1"}
-    if record:
-        variables["AGNEWS_RECORD"] = str(record)
+    variables = {"AGNEWS_DATA": str(folder), "AGNEWS_RECORD": str(record)}
+    variables |= {"AGNEWS_ENCODER": "bundled", "HF_HUB_OFFLINE": "1"}
     module = ModuleType("chapter")
     started = time.process_time()
-    with _as_in_a_kernel(variables, module):
+    with _as_in_a_kernel(variables, module) as printed, _few_epochs(epochs):
         for number, (source, raises) in enumerate(cells, start=1):
             problem = None
             try:
@@ -322,7 +329,7 @@ def run_chapter(
                 if failures is None:
                     raise CellError(message)
                 failures.append(message)
-    return time.process_time() - started
+    return Ran(time.process_time() - started, printed.getvalue())
 
 
 def _execute(source: str, name: str, module: ModuleType) -> None:
@@ -339,27 +346,43 @@ def _execute(source: str, name: str, module: ModuleType) -> None:
 
 
 @contextlib.contextmanager
-def _as_in_a_kernel(variables: dict[str, str], module: ModuleType) -> Iterator[None]:
-    """Set variables and module, throw away what is shown, and put all back afterwards."""
+def _as_in_a_kernel(variables: dict[str, str], module: ModuleType) -> Iterator[io.StringIO]:
+    """Set variables and module, catch what is printed, and put all back afterwards."""
     before, threads = dict(os.environ), torch.get_num_threads()
-    os.environ.pop("AGNEWS_RECORD", None)
     os.environ.update(variables)
     sys.modules[module.__name__] = module
-    nothing = io.StringIO()
+    torch.set_num_threads(1)
+    printed = io.StringIO()
     try:
         with (
-            contextlib.redirect_stdout(nothing),
-            contextlib.redirect_stderr(nothing),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
             warnings.catch_warnings(),
             mpl.rc_context({"backend": "agg", "figure.max_open_warning": 0}),
         ):
-            yield
+            warnings.simplefilter("ignore")  # such as fonts without the letters of a language
+            yield printed
     finally:
         plt.close("all")
         os.environ.clear()
         os.environ.update(before)
         torch.set_num_threads(threads)
         del sys.modules[module.__name__]
+
+
+@contextlib.contextmanager
+def _few_epochs(most: int | None) -> Iterator[None]:
+    """Let chapters that import `fit` get one that trains for a few epochs only."""
+    fit = training.fit
+
+    def shorter(*arguments: Any, epochs: int = 1, **options: Any) -> Any:
+        return fit(*arguments, epochs=min(epochs, most or epochs), **options)
+
+    training.fit = shorter
+    try:
+        yield
+    finally:
+        training.fit = fit
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -382,7 +405,7 @@ def main(arguments: list[str] | None = None) -> int:
                 try:
                     seconds = run_chapter(
                         run, folder, Path(parent), problems if given.all else None
-                    )
+                    ).seconds
                 except CellError as error:
                     problems = [str(error)]
                 failed += len(problems)

@@ -234,7 +234,7 @@ def _own_data(place: Path, given: Options) -> tuple[News, str]:
 
 
 def _in_blocks(rows: pd.DataFrame) -> bool:
-    """Tell whether rows of one class follow one another, so that the first rows are of one class."""
+    """Tell whether the rows of one class follow one another, as in files made of folders."""
     changes = (rows["label"].diff().iloc[1:] != 0).sum()
     return len(rows) > 20 * changes and rows["label"].nunique() > 1
 

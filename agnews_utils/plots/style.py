@@ -78,7 +78,7 @@ def new_axes(ax: Axes | None = None, width: float = 8.0, height: float = 4.0) ->
 
 
 def panels(count: int, title: str, width: float, height: float, sharey: bool = False) -> np.ndarray:
-    """Return the Axes of `count` panels, five side by side; a row of them is `height` inches high."""
+    """Return the Axes of `count` panels, five side by side; `height` inches are for one row."""
     return _grid(count, title, width, height, sharey=sharey)[1]
 
 
