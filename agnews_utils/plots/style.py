@@ -83,12 +83,19 @@ def panels(count: int, title: str, width: float, height: float, sharey: bool = F
 
 
 def _grid(
-    count: int, title: str, width: float, height: float, **share: bool
+    count: int,
+    title: str,
+    width: float,
+    height: float,
+    sharex: bool = False,
+    sharey: bool = False,
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its panels in reading order, in rows of five."""
     rows, columns = -(-count // 5), min(count, 5)
     size = (width, height * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **share)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, sharex=sharex, sharey=sharey, squeeze=False
+    )
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     for unused in axes.flat[count:]:
         unused.set_visible(False)
