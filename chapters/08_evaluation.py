@@ -992,7 +992,7 @@ picked_pair = all_pairs["on validation rows"].idxmax()
 all_pairs["named"] = all_pairs.index.isin([f"{first} + {second}", f"{second} + {first}", picked_pair,
                                            all_pairs["y"].idxmin()])
 title = f"Gain and what only the weaker one knows: rank correlation {rank_correlation:+.2f}"
-ax = plots.gain_map(all_pairs, title, "rows that only the weaker model gets right (%)",
+ax = plots.gain_map(all_pairs, title if len(all_pairs) > 2 else "Gain of the mean of two models", "rows that only the weaker model gets right (%)",
                     "gain over the better one (points)")
 
 # %% [markdown]

@@ -110,6 +110,15 @@ def label_axes(ax: Axes, title: str, x: str, y: str) -> Axes:
     return ax
 
 
+def class_legend(ax: Axes, classes: int) -> None:
+    """Add the legend of a figure with something for each class; of many, it stands beside it."""
+    if classes <= len(OTHER_COLORS):
+        ax.legend()
+    else:
+        columns = -(-classes // 20)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, ncols=columns)
+
+
 def bars(
     values: Mapping[str, float],
     title: str,
@@ -165,11 +174,12 @@ def length_histograms(
     lengths, names = np.asarray(lengths), np.asarray(classes)
     step = max(2, longest // 40)
     edges = np.arange(0, longest + step, step)
-    for name, color in class_colors(names).items():
+    shown = class_colors(names)
+    for name, color in shown.items():
         own = lengths[names == name]
         shares = 100 * np.histogram(own, edges)[0] / len(own)
         ax.stairs(shares, edges, color=color, linewidth=1.6, label=name)
-    ax.legend()
+    class_legend(ax, len(shown))
     beyond = (lengths >= edges[-1]).mean()
     if beyond:
         x += f"; {100 * beyond:.1f}% of the texts are longer than shown"
@@ -256,9 +266,10 @@ def scatters_by_class(
         ax.set_xticks([])
         ax.set_yticks([])
         label_axes(ax, name, "first component", "second component")
+    keyed = axes[-1] if len(shown) > len(OTHER_COLORS) else axes[0]
     for name, color in shown.items():
-        axes[0].scatter([], [], color=color, s=30, label=name)
-    axes[0].legend(loc="best")
+        keyed.scatter([], [], color=color, s=30, label=name)
+    class_legend(keyed, len(shown))
     return axes
 
 
