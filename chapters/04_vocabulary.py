@@ -1061,7 +1061,8 @@ nearest = np.argsort(-similarity)[:5]
 asked_for = set(tokenize("Oil prices rise as producers cut output"))
 shared = [" ".join(sorted(asked_for & set(fit_tokens[place]))) for place in nearest]
 
-neighbors = fit_rows.iloc[nearest][["class_name", "title"]]
+shown_column = "title" if (fit_rows["title"] != "").any() else "text"  # your own may have no titles
+neighbors = fit_rows.iloc[nearest][["class_name", shown_column]]
 neighbors.assign(similarity=similarity[nearest].round(2), shared=shared).reset_index(drop=True)
 
 # %% [markdown]
@@ -1095,8 +1096,8 @@ misled = np.flatnonzero(~same_class)
 for text_number in misled[np.argsort(distance[misled, 0])[:2]]:
     neighbor = place[text_number, 0]
     common = set(valid_tokens[text_number]) & set(fit_tokens[neighbor])
-    print(valid_rows["class_name"].iloc[text_number], "|", valid_rows["title"].iloc[text_number])
-    print(fit_rows["class_name"].iloc[neighbor], "|", fit_rows["title"].iloc[neighbor])
+    for frame, row in ((valid_rows, text_number), (fit_rows, neighbor)):
+        print(frame["class_name"].iloc[row], "|", frame[shown_column].iloc[row][:90])
     print("  share:", sorted(common, key=counts.get)[:10], "\n")
 
 # %% [markdown]

@@ -234,9 +234,13 @@ def _own_data(place: Path, given: Options) -> tuple[News, str]:
 
 
 def _in_blocks(rows: pd.DataFrame) -> bool:
-    """Tell whether the rows of one class follow one another, as in files made of folders."""
+    """Tell whether the rows of one class follow one another, as in files made of folders.
+
+    Then the class changes from row to row far less often than in rows of any order.
+    """
     changes = (rows["label"].diff().iloc[1:] != 0).sum()
-    return len(rows) > 20 * changes and rows["label"].nunique() > 1
+    shares = rows["label"].value_counts(normalize=True)
+    return changes < 0.1 * len(rows) * (1 - (shares**2).sum())
 
 
 def _shuffled(rows: pd.DataFrame) -> pd.DataFrame:
