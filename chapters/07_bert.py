@@ -745,15 +745,16 @@ worth.round(0)
 
 # %% tags=["author"]
 times = worth["times"].dropna()
-assert times.iloc[0] > 10 and times.iloc[-1] < 5, "the text says: the fewer, the more"
+assert times.min() > 5 and times.iloc[-1] < times.max() / 2, "the text says: worth less with thousands of labels"
 all_paired = runtime.recorded("bert_full")["paired"]
 assert all_paired["random"]["largest_p"] < 0.001 and all_paired["linear"]["low"] > 0
 
 # %% [markdown]
 # With {{ ag_news.worth_first.rows | count }} labels pre-training is worth about
-# {{ ag_news.worth_first.times | fixed(0) }} times as many, with
-# {{ ag_news.worth_last.rows | count }} about {{ ag_news.worth_last.times | fixed(0) }} times as many. (A
-# rough figure, interpolated between few points.) With all rows the pre-trained network is still
+# {{ ag_news.worth_first.times | fixed(0) }} times as many, with {{ ag_news.worth_most.rows | count }} about
+# {{ ag_news.worth_most.times | fixed(0) }} times, with
+# {{ ag_news.worth_last.rows | count }} about {{ ag_news.worth_last.times | fixed(0) }} times as many. (Rough
+# figures, interpolated between few points.) With all rows the pre-trained network is still
 # {{ results.bert_full.ag_news.paired.random.difference | points(1) }} points ahead
 # ({{ results.bert_full.ag_news.paired.random.low | points(1) }} to
 # {{ results.bert_full.ag_news.paired.random.high | points(1) }}; the interval speaks of other test rows). Each has
@@ -994,6 +995,7 @@ runtime.record("bert", news, {
     "sweep_top_spread": top_three.max() - top_three.min(), "sweep_head_behind": behind,
     "sweep_tenth_costs": tenth_costs,
     "worth_first": {"rows": times.index[0], "times": times.iloc[0]},
+    "worth_most": {"rows": times.idxmax(), "times": times.max()},
     "worth_last": {"rows": times.index[-1], "times": times.iloc[-1]},
 }, headline=f"fine-tuned on {len(fit_rows):,} rows: {tuned_accuracy['all layers']:.1%} (validation)", seed=0)
 

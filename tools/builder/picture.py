@@ -75,7 +75,7 @@ LEARNING_CURVES = Picture(
     data="ag_news",
     numbers="picture",
     helper="agnews_utils.plots.bert:error_by_rows",
-    title="AG News: the fewer labels, the more pre-training buys",
+    title="AG News: pre-training buys most where labels are few",
     alt="Wrong test rows of AG News against the number of labeled rows, for six ways to train",
     caption=(
         "What pre-training buys (chapter bert): with ten labeled rows a class, a linear model on "
