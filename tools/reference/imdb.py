@@ -232,6 +232,9 @@ def record_run(news: News) -> None:
         content["chosen_or_other"] = {
             name: difference(right[best]["test"], other) for name, other in others.items()
         }
+        if {"minilm-tail-256", "minilm-head-256"} <= set(ways):
+            both = (right[f"minilm-{keep}-256"]["test"] for keep in ("tail", "head"))
+            content["tail_or_head"] = difference(*both)
         content["windows_or_head"] = {
             name: difference(right[name]["test.windows"], right[name]["test"])
             for name in ways
