@@ -43,14 +43,14 @@ class News:
     Attributes
     ----------
     name : str
-        "ag_news" if the test file is the official one, "newsbriefs" for the bundled corpus, else
-        the name of the folder.
+        "ag_news" if the test file is the official one, "newsbriefs" or "messages" for bundled texts,
+        else the name of the folder.
     folder : Path
         Where the files lie.
     train, test : DataFrame
         The rows as `read_news_csv` gives them.
     md5 : dict of str to str
-        MD5 of each file, by file name.
+        MD5 of each file, by file name; of all texts of a split, where each is a file.
     classes : tuple of str
         Names of the classes: `classes[label]`.
     rows_there : int, optional
@@ -77,7 +77,7 @@ class News:
     @property
     def description(self) -> str:
         """What was loaded, in the words that a result measured on it should carry."""
-        titles = {"ag_news": "AG News", "newsbriefs": "News Briefs"}
+        titles = {"ag_news": "AG News", "newsbriefs": "News Briefs", "messages": "Messages"}
         train, official = len(self.train), AG_NEWS_ROWS["train.csv"]
         there = self.rows_there or train
         if self.name == "ag_news":
@@ -299,8 +299,8 @@ def _named_place(source: str | os.PathLike[str], origin: str) -> Path:
             )
         return path
     raise FileNotFoundError(
-        f'{wanted} does not exist: expected "ag_news", "newsbriefs", "messages", or a folder that holds '
-        "train.csv and test.csv, or other files with labelled texts."
+        f'{wanted} does not exist: expected "ag_news", "newsbriefs", "messages", "imdb", "sms", or '
+        "a folder that holds train.csv and test.csv, or other files with labelled texts."
     )
 
 

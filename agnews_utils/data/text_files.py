@@ -170,9 +170,8 @@ def _members(source: Path) -> dict[str, tarfile.TarInfo | zipfile.ZipInfo]:
 
 
 def _damaged(source: Path, error: Exception) -> NewsFormatError:
-    return NewsFormatError(
-        f"{shown_path(source)} is a damaged archive ({error}): download it again."
-    )
+    why = str(error).split("\n")[0].rstrip(":")  # tarfile tells what each kind of archive says
+    return NewsFormatError(f"{shown_path(source)} is a damaged archive ({why}): download it again.")
 
 
 def _contents(source: Path, names: Sequence[str]) -> list[bytes]:

@@ -9,7 +9,6 @@ All read the repaired reviews, learn from the same rows, and choose on the same 
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -191,11 +190,6 @@ def _keep(news: News, name: str, seed: int, answers: Answers) -> None:
 def _keep_about(news: News, name: str, about: dict[str, Any]) -> None:
     with written_whole(_folder(news) / name / "about.json") as partial:
         partial.write_text(json.dumps(about), encoding="utf-8")
-
-
-def forget(news: News) -> None:
-    """Delete the answers that are kept."""
-    shutil.rmtree(_folder(news), ignore_errors=True)
 
 
 def _right(answers: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
