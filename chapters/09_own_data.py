@@ -410,9 +410,11 @@ marking = {"the rest": (-weights[:12]).to_dict(), SOUGHT: weights[::-1][:12].to_
 axes = plots.marking_words(marking, "What the linear model goes by", "coefficient (absolute)")
 
 # %% [markdown]
-# On the messages you find what you expect, such as `your`, `now`, `http`, and two things to think about. `example` is there since
-# all links of the bundled set end in it: a trace of how the set was made. And small words of family life speak for ham,
-# so that a swindler who writes like a son gets through. Which words carried the worst mistakes?
+# On the messages you find what you expect, such as `http`, `money` and `your`, and things to think about. `example`
+# is there since all links of the bundled set end in it: a trace of how the set was made. The strongest word for ham
+# is `the`: friends write of *the* gate and *the* car, which both know. So a swindler who writes like a son gets through.
+# And `14` is chance: some friends met on the fourteenth. With real data you would take such words out and measure
+# again. Which words carried the worst mistakes?
 
 # %%
 from agnews_utils.evaluation import occlusion
@@ -488,10 +490,10 @@ _ = ax.axvline(0, color="grey", linewidth=1)
 # %% [markdown]
 # The way is chosen on the validation rows: *{{ results.imdb.aclImdb_slice.chosen }}*, best of
 # {{ results.imdb.aclImdb_slice.ways }}, by the median of its seeds. On the test rows it is ahead of the shorter heads, and cannot be told apart
-# from the tail or from both ends. With the same room of 256 pieces the tail is
+# from the tail or from both ends. With the same room of `256` pieces the tail is
 # {{ results.imdb.aclImdb_slice.tail_or_head.difference | points(1) }} points ahead of the head
 # ({{ results.imdb.aclImdb_slice.tail_or_head.low | points(1) }} to
-# {{ results.imdb.aclImdb_slice.tail_or_head.high | points(1) }}): a reviewer sums up at the end. And who trained on heads only can still *answer* in windows: with 128 pieces that
+# {{ results.imdb.aclImdb_slice.tail_or_head.high | points(1) }}): a reviewer sums up at the end. And who trained on heads only can still *answer* in windows: with `128` pieces that
 # gains {{ results.imdb.aclImdb_slice.windows_or_head["minilm-head-128"].difference | points(1) }} points
 # ({{ results.imdb.aclImdb_slice.windows_or_head["minilm-head-128"].low | points(1) }} to
 # {{ results.imdb.aclImdb_slice.windows_or_head["minilm-head-128"].high | points(1) }}), without any training.
@@ -513,7 +515,7 @@ pd.DataFrame(reviews["table"]).round(3)
 # {{ results.imdb.aclImdb_slice.minilm_or_linear.difference | points(1) }} points ahead on the same rows
 # ({{ results.imdb.aclImdb_slice.minilm_or_linear.low | points(1) }} to
 # {{ results.imdb.aclImdb_slice.minilm_or_linear.high | points(1) }}; each of its seeds is ahead, McNemar's test). The recurrent network and the
-# small bundled encoder, which learned from news and reads at most 128 pieces, stay behind the linear model
+# small bundled encoder, which learned from news and reads at most `128` pieces, stay behind the linear model
 # here. (One seed each.)
 
 # %% tags=["author"]
@@ -622,7 +624,8 @@ curve_of = {way: pd.DataFrame({size: mean_and_reach(grown[way, size]) for size i
             for way in ("words", "encoder, frozen")}
 ax = plots.lines({way: (frame.index, frame["area"]) for way, frame in curve_of.items()},
                  "What more labels buy", "labeled rows (logarithmic)", "area under the ROC curve", log="x")
-for way, frame in curve_of.items():
+_ = ax.set_xticks(sizes, sizes, minor=False), ax.minorticks_off()
+for frame in curve_of.values():
     ax.fill_between(frame.index, frame["area"] - frame["+-"], frame["area"] + frame["+-"], alpha=0.15)
 
 # %%
@@ -635,7 +638,16 @@ for way, (mean, reach) in gain.items():
 # where the last doubling still gains, more labels will help. On the messages the last step
 # gains words {{ messages.last_step["words"][0] | points(1) }} points (+- {{ messages.last_step["words"][1] | points(1) }}) and the frozen
 # encoder {{ messages.last_step["encoder, frozen"][0] | points(1) }} (+- {{ messages.last_step["encoder, frozen"][1] | points(1) }}). Read
-# across as well: at which number of labels does the one without pre-training reach the other?
+# across as well: at which number of labels does the one without pre-training reach the other? On the messages MiniLM with
+# {{ messages.fewest }} labels has an area of {{ messages.few_area["encoder, frozen"] | fixed(2) }}, words with
+# {{ messages.most }} have {{ messages.all_area["words"] | fixed(2) }}.
+
+# %% tags=["author"]
+if news.name == "messages":
+    assert curve_of["words"]["area"].is_monotonic_increasing
+    assert "minilm" not in states or curve_of["encoder, frozen"]["area"].iloc[0] > curve_of["words"]["area"].iloc[2]
+
+# %% [markdown]
 #
 # ## The test rows, once
 #
@@ -793,6 +805,8 @@ if news.name == "messages":
         "cost_at_best": costs.min(), "cost_nothing": nothing, "balance": rounded, "areas": areas, "transfer": transfer,
         "last_step": {way: [float(value) for value in pair] for way, pair in gain.items()}, "leaked": leaked,
         "test_cost": cost(test_sought, flagged), "test_cost_nothing": cost(test_sought, np.zeros_like(flagged)),
+        "fewest": sizes[0], "most": sizes[-1], "few_area": {way: frame["area"].iloc[0] for way, frame in curve_of.items()},
+        "all_area": {way: frame["area"].iloc[-1] for way, frame in curve_of.items()},
         "test_sought": int(test_sought.sum()), "rows": len(texts), "saves": [float(value) for value in saves],
     }, headline=f"area {sought_area:.3f}, recall {plain['recall']:.0%}", seed=0)
     runtime.record("own_data", course, {"words_known": known}, headline=f"{known:.1%} of the words of the messages known")

@@ -43,8 +43,8 @@ class News:
     Attributes
     ----------
     name : str
-        "ag_news" if the test file is the official one, "newsbriefs" or "messages" for bundled texts,
-        else the name of the folder.
+        "ag_news" if the test file is the official one, "newsbriefs" or "messages" for what comes
+        with the course, else the name of the folder.
     folder : Path
         Where the files lie.
     train, test : DataFrame
@@ -127,10 +127,10 @@ def load_news(
     or Parquet, plain, in gzip or ZIP. The names of the files say which rows they hold: `train`,
     `test`; `validation` stands in for a missing test file, and with neither, one row in five is set
     aside. Texts of one file each, in a folder for each class (`train/pos/1.txt`), are read from a
-    folder or an archive (`.zip`, `.tar.gz`). What is found out is printed (`read as: semicolon, header, text in "Message", 2 classes:
-    ham, spam`); what can be read in two ways is refused. Then an option decides. A file
-    `dataset.toml` in the folder may hold the same options, for commands and notebooks alike, and
-    `classes.txt` the names of the classes, one a line.
+    folder or an archive (`.zip`, `.tar.gz`). What is found out is printed (`read as: semicolon,
+    header, text in "Message", 2 classes: ham, spam`); what can be read in two ways is refused. Then
+    an option decides. A file `dataset.toml` in the folder may hold the same options, for commands
+    and notebooks alike, and `classes.txt` the names of the classes, one a line.
 
     Parameters
     ----------

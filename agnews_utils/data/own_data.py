@@ -1,6 +1,7 @@
 """Read a folder, or one file, of somebody's labelled texts (data card, "Your own data").
 
 Which file holds which rows is told by its name; `formats` reads it, `columns` says what it means.
+Texts of one file each are found and read by `text_files`.
 """
 
 from __future__ import annotations
@@ -352,8 +353,8 @@ def read_own_data(source: Path, options: Options, names_from: str) -> OwnData:
     FileNotFoundError, NewsFormatError
         As `load_news` says.
     """
-    if files := texts_in_folders(source):
-        return read_own_texts(files, options, names_from)
+    if in_folders := texts_in_folders(source):
+        return read_own_texts(in_folders, options, names_from)
     train_parts, test_parts, remark = find_parts(source)
     tables = [read_table(part, options.separator, options.encoding) for part in train_parts]
     table, columns = understood(tables[0], options)

@@ -205,9 +205,7 @@ def read_texts(files: TextFiles, split: str, options: Options) -> tuple[Split, s
     NewsFormatError
         If a file is not UTF-8 (or in the encoding that the options name).
     """
-    classes = {
-        name: folder for folder, names in files.found[split].items() for name in names
-    }
+    classes = {name: folder for folder, names in files.found[split].items() for name in names}
     names = sorted(classes)
     digest = hashlib.md5(usedforsecurity=False)
     rows, places = [], []

@@ -1,5 +1,7 @@
 """Texts that are too long: what is kept, and that windows lose nothing."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def test_windows_hold_every_piece_and_share_as_many_as_asked(pieces, max_length,
     inside = [one[1:-1] for one in found]
     together = inside[0] + [piece for one in inside[1:] for piece in one[overlap:]]
     assert together == list(range(pieces))
-    for before, after in zip(inside, inside[1:], strict=False):
+    for before, after in itertools.pairwise(inside):
         assert before[len(before) - overlap :] == after[:overlap]
         assert len(after) > overlap  # each says something new
 

@@ -396,15 +396,20 @@ def test_an_archive_can_be_loaded_as_it_is(get_archive, server, tmp_path, name, 
     assert [path.name for path in tmp_path.iterdir()] == [file]
     assert (tmp_path / file).read_bytes() == CONTENT[file]
     said = capsys.readouterr().out
-    assert f"{TERMS}." in said and f"{file} is downloaded and verified" in said
+    assert f"{TERMS}." in said
+    assert f"{file} is downloaded and verified" in said
     server.notes.clear()
     get_archive(name, "broken", progress=True)
-    assert server.notes == [] and "is there and verified" in capsys.readouterr().out
+    assert server.notes == []
+    assert "is there and verified" in capsys.readouterr().out
     news = load_news(tmp_path)
     if name == "imdb":
-        assert news.classes == ("neg", "pos") and len(news.train) == 2 and len(news.test) == 1
+        assert news.classes == ("neg", "pos")
+        assert len(news.train) == 2
+        assert len(news.test) == 1
     else:
-        assert news.classes == ("ham", "spam") and news.carved
+        assert news.classes == ("ham", "spam")
+        assert news.carved
         assert len(news.train) + len(news.test) == 32
         assert 'See you at "3", ddddd' in {*news.train["text"], *news.test["text"]}
 

@@ -25,7 +25,8 @@ def test_rows_classes_and_the_line(capsys):
 
 def test_each_message_is_one_of_its_own():
     texts = pd.concat([frame["text"] for frame in load_news("messages")], ignore_index=True)
-    assert texts.str.strip().eq(texts).all() and texts.str.len().between(5, 300).all()
+    assert texts.str.strip().eq(texts).all()
+    assert texts.str.len().between(5, 300).all()
     assert not texts.str.lower().duplicated().any()
     assert len(near_duplicate_pairs(texts)) == 0
     starts = texts.str.split().str[:4].str.join(" ").str.lower()

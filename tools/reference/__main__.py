@@ -59,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", nargs="*", choices=[[], *RUNS, *REVIEWS], help="runs; all of news without")
+    parser.add_argument(
+        "run", nargs="*", choices=[[], *RUNS, *REVIEWS], help="runs; without: all of news"
+    )
     parser.add_argument("--data", help="ag_news, newsbriefs, imdb or a folder")
     parser.add_argument("--only", nargs="*", default=[], help="parts of the runs; all without")
     parser.add_argument("--again", action="store_true", help="do not keep finished results")

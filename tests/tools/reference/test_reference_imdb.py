@@ -21,7 +21,9 @@ def news(tmp_path, monkeypatch):
             path = tmp_path / "films" / split / ("pos", "neg")[n % 2] / f"{n}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             kind = ("good wonderful", "bad boring")[n % 2]
-            path.write_text(f"A {kind} film, {chr(97 + n % 26) * 4}{n} and {chr(98 + n % 24) * 5}<br />")
+            path.write_text(
+                f"A {kind} film, {chr(97 + n % 26) * 4}{n} and {chr(98 + n % 24) * 5}<br />"
+            )
     store.split.cache_clear()
     yield load_news(tmp_path / "films")
     store.split.cache_clear()
@@ -65,12 +67,17 @@ def test_the_linear_model_is_measured_and_kept(news):
     metrics = recorded(news)
     model = metrics["models"]["linear"]
     assert model["accuracy"] == 1.0  # two words tell them apart
-    assert model["about"]["c"] in imdb.CS and set(model["about"]["tried"]) == set(map(str, imdb.CS))
+    assert model["about"]["c"] in imdb.CS
+    assert set(model["about"]["tried"]) == set(map(str, imdb.CS))
     assert model["interval"] == pytest.approx(accuracy_interval(1.0, 20), abs=1e-5)
     assert metrics["fit_rows"] + metrics["valid_rows"] == 120
-    before = (store.CHECKPOINTS / f"imdb-{news.name}" / "linear" / "1.safetensors").stat().st_mtime_ns
+    before = (
+        (store.CHECKPOINTS / f"imdb-{news.name}" / "linear" / "1.safetensors").stat().st_mtime_ns
+    )
     imdb.imdb(news, ["linear"], again=False)
-    after = (store.CHECKPOINTS / f"imdb-{news.name}" / "linear" / "1.safetensors").stat().st_mtime_ns
+    after = (
+        (store.CHECKPOINTS / f"imdb-{news.name}" / "linear" / "1.safetensors").stat().st_mtime_ns
+    )
     assert before == after
 
 
@@ -85,13 +92,16 @@ def test_what_a_gpu_measured_is_taken_in(news, tmp_path):
     assert head["accuracies"]["test"] == pytest.approx([0.8, 0.9, 0.85])
     assert (head["accuracy"], tail["accuracy"]) == pytest.approx((0.85, 0.7))
     assert head["windows_accuracy"] == pytest.approx(0.95)
-    assert head["about"]["device"] == "a GPU" and head["about"]["seconds"] == 11.0
+    assert head["about"]["device"] == "a GPU"
+    assert head["about"]["seconds"] == 11.0
     # The validation rows decide, though the test rows would say otherwise.
-    assert metrics["chosen"] == "minilm-tail-256" and metrics["ways"] == 2
+    assert metrics["chosen"] == "minilm-tail-256"
+    assert metrics["ways"] == 2
     assert metrics["tail_or_head"]["difference"] == pytest.approx(-0.15)
     assert metrics["windows_or_head"]["minilm-head-256"]["difference"] == pytest.approx(0.1)
     against = metrics["minilm_or_linear"]
-    assert against["difference"] == pytest.approx(-0.3) and against["seeds"] == 3
+    assert against["difference"] == pytest.approx(-0.3)
+    assert against["seeds"] == 3
     assert against["p_value"] == pytest.approx(2 * 0.5**5)  # five rows that one of them lost
     assert [line["model"] for line in metrics["table"]] == ["MiniLM", "linear model"]
     assert metrics["table"][0]["reads"] == "tail, 256"
