@@ -9,7 +9,7 @@
 #   make gpu  [DATA="newsbriefs ag_news"]                          every notebook on a GPU, timed
 #   make gpu-all DATA=<folder> [SECONDS=780]                       all long runs on one GPU, the best first
 #
-# For whoever edits the course: check, notebooks, record, results, sync, refresh, lint, format, bench,
+# For whoever edits the course: check, folders, notebooks, record, results, sync, refresh, lint, format, bench,
 # browser-test, publish, lock.
 
 LANE ?= classroom
@@ -39,7 +39,7 @@ quote := '
 quoted = '$(subst $(quote),'\'',$(1))'
 DATA_OPTION := $(if $(DATA),--data $(call quoted,$(DATA)))
 
-.PHONY: run test check lab data encoder gpu gpu-all gpu-pack notebooks record results sync refresh lint format bench browser-test \
+.PHONY: run test check lab data encoder folders gpu gpu-all gpu-pack notebooks record results sync refresh lint format bench browser-test \
     publish lock environment
 .DEFAULT_GOAL := run
 
@@ -68,6 +68,11 @@ test: $(READY) $(ENCODER)
 	$(if $(DEVICE),$(BIN)/python -m tools.builder.device $(DEVICE) --check)
 	$(if $(DEVICE),AGNEWS_DEVICE=$(DEVICE)) $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env \
 	    --nbval-cell-timeout 600 --numprocesses auto --maxprocesses 4 --dist loadscope
+
+# Every chapter on every kind of folder that people bring: half an hour. FOLDER and CHAPTER="rnn bert"
+# choose some, such as FOLDER=tiny; `make test` runs a part of it.
+folders: $(READY)
+	$(BIN)/python -m tests.folders $(CHAPTER) $(if $(FOLDER),$(call quoted,$(FOLDER)))
 
 # The state of the repository: sources equal notebooks, prose equals results, layers, types, style.
 check: lint

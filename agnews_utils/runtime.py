@@ -212,13 +212,15 @@ def record(
     Raises
     ------
     ValueError
-        If a metric is not finite or cannot be stored as JSON; the message names it.
+        If a metric cannot be stored as JSON, or, on the course's own data, is not finite; the
+        message names it.
     """
     say(headline)
     target_folder = folder or os.environ.get(RECORD_VARIABLE)
     if not target_folder:
         return
-    plain = {name: _plain(value, name) for name, value in metrics.items()}
+    ours = getattr(news, "measured", True)  # on somebody's own data a share of nothing may be asked
+    plain = {name: _plain(value, name, ours) for name, value in metrics.items()}
     content = {
         "run": run,
         "headline": headline,
@@ -298,16 +300,18 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _plain(value: Any, name: str) -> Any:
+def _plain(value: Any, name: str, finite: bool = True) -> Any:
     """Turn a metric into what JSON can hold; floats keep six significant digits."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, f"{name}.{key}") for key, item in value.items()}
+        return {str(key): _plain(item, f"{name}.{key}", finite) for key, item in value.items()}
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{name}[{position}]") for position, item in enumerate(value)]
+        return [_plain(item, f"{name}[{position}]", finite) for position, item in enumerate(value)]
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
+            if not finite:
+                return None
             raise ValueError(f"metric {name!r} is {value}: expected a finite number")
         return float(f"{value:.6g}")
     if value is None or isinstance(value, str | int | bool):

@@ -77,6 +77,8 @@ train.head(4)
 
 # %%
 headlines = train.sample(20, random_state=20)
+no_title = headlines["title"] == ""  # in your own data, perhaps: then the text stands in for it
+headlines["title"] = headlines["title"].mask(no_title, headlines["text"])
 for number, title in enumerate(headlines["title"], start=1):
     print(f"{number:>2}  {title[:76]}")
 
@@ -87,10 +89,13 @@ for number, title in enumerate(headlines["title"], start=1):
 
 # %%
 example = {1_800: "TTWSW WTSWT BTTBB TBWTT", 80_043: "STBBT WBTWB TBSSS WWSTW"}
-my_answer = example.get(len(train), 20 * "W")  # your twenty letters, such as "WSBTW SBTWS ..."
+classes = {"W": "World", "S": "Sports", "B": "Business", "T": "Sci/Tech"}
+if not set(news.classes) <= set(classes.values()):  # your own: A is the first of them, B the second
+    example, classes = {}, dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", news.classes))
+    print(classes)
+my_answer = example.get(len(train), 20 * min(classes))  # your letters, such as "WSBTW SBTWS ..."
 
 # %%
-classes = {"W": "World", "S": "Sports", "B": "Business", "T": "Sci/Tech"}
 my_classes = [classes[letter] for letter in my_answer.replace(" ", "")]
 assert len(my_classes) == 20, f"{len(my_classes)} letters for 20 headlines"
 
@@ -130,7 +135,7 @@ print(f"your accuracy: {my_accuracy:.0%}, 95% interval {my_interval[0]:.0%} to {
 # the end, next to the first program.
 
 # %% tags=["author"]
-assert my_accuracy > 0.5 or len(train) not in example, "the example answer is for other headlines"
+assert my_accuracy > 0.5 or len(train) not in example or not news.measured, "the example answer is for other headlines"
 
 # %% [markdown]
 # ## Fields: the file before any program touched it
@@ -141,7 +146,10 @@ assert my_accuracy > 0.5 or len(train) not in example, "the example answer is fo
 # there a header, what separates the fields, what encloses them?
 
 # %%
-with open(news.folder / "train.csv", encoding="utf-8") as file:
+raw = news if news.as_ag_news else load_news("newsbriefs")
+if raw is not news:
+    print("Your files have another format. This section and the next read those of News Briefs.")
+with open(raw.folder / "train.csv", encoding="utf-8") as file:
     for _ in range(3):
         print(next(file)[:90].rstrip())
 
@@ -201,9 +209,9 @@ table["title"].tolist()
 # %%
 from agnews_utils.data import read_news_csv
 
-with open(news.folder / "train.csv", encoding="utf-8", newline="") as file:
+with open(raw.folder / "train.csv", encoding="utf-8", newline="") as file:
     by_hand = list(csv.reader(file))
-by_package = read_news_csv(news.folder / "train.csv")
+by_package = read_news_csv(raw.folder / "train.csv")
 
 assert [row[1] for row in by_hand] == by_package["title"].tolist()
 assert [row[2] for row in by_hand] == by_package["description"].tolist()
@@ -248,8 +256,8 @@ class_names[int("4")]
 from agnews_utils.data import CLASS_NAMES
 
 assert class_names == CLASS_NAMES
-assert set(train["label"]) == {0, 1, 2, 3}
-assert [int(row[0]) - 1 for row in by_hand] == train["label"].tolist()
+assert set(raw.train["label"]) == {0, 1, 2, 3}
+assert [int(row[0]) - 1 for row in by_hand] == raw.train["label"].tolist()
 
 # %% [markdown]
 # From here on `label` runs from 0 to 3, in every chapter. What does the package say to a file
@@ -278,16 +286,21 @@ with TemporaryDirectory() as folder:
 # Accuracy is a fair measure only while the classes are about equally frequent. Are they?
 
 # %%
+names = list(news.classes)
 class_shares = train["class_name"].value_counts(normalize=True)
-class_shares[CLASS_NAMES].round(4)
+class_shares[names].round(4)
 
 # %%
-assert class_shares.between(0.2, 0.3).all(), f"unbalanced, accuracy will mislead: {class_shares}"
+balanced = (class_shares * len(names)).between(0.8, 1.2).all()
+print("balanced" if balanced else "unbalanced: accuracy alone will mislead; evaluation shows F1")
+
+# %% tags=["author"]
+assert balanced or not news.measured, f"unbalanced: {class_shares}"
 
 # %% [markdown]
 # The complete AG News has exactly the same number of rows in each class; the course's own runs
 # use {{ ag_news.train_rows | count }} of its training rows and stay close to that. The
-# assert keeps watch over it, in a wide band, since your own data may be less even.
+# cell keeps watch over it, in a wide band, since your own data may be less even.
 #
 # A program that gives the same answer to every story is right for about a quarter of them. That is
 # the floor under every model. Now the gaps: is a field ever empty?
@@ -315,12 +328,14 @@ assert (train["text"].str.len() > 0).all(), "a row without any text: nothing can
 # %%
 lengths = train["text"].str.split().str.len()
 length_table = lengths.groupby(train["class_name"]).describe(percentiles=[0.5, 0.95])
-length_table.loc[CLASS_NAMES, ["mean", "50%", "95%", "max"]].round(1)
+length_table.loc[names, ["mean", "50%", "95%", "max"]].round(1)
 
 # %%
 from agnews_utils import plots
 
-ax = plots.length_histograms(lengths, train["class_name"], "Most texts have between 20 and 60 words")
+limit = int(lengths.quantile(0.95))
+ax = plots.length_histograms(lengths, train["class_name"], "Most texts have between 20 and 60 words"
+                             if news.measured else "Words in a text", longest=max(80, limit))
 
 # %% [markdown]
 # These are headlines with one or two sentences, not articles. On AG News the mean is
@@ -329,14 +344,14 @@ ax = plots.length_histograms(lengths, train["class_name"], "Most texts have betw
 # classes apart. How much is lost if a model reads no more than that many words?
 
 # %%
-limit = int(lengths.quantile(0.95))
 rows_cut = (lengths > limit).mean()
 words_lost = (lengths - limit).clip(lower=0).sum() / lengths.sum()
 print(f"A limit of {limit} words cuts {rows_cut:.1%} of the texts and loses {words_lost:.1%} of all words")
 
 # %% tags=["author"]
-assert words_lost < 0.05, "the long tail is heavy: choose the limit by hand"
-assert lengths.between(20, 60).mean() > 0.8, "the title of the figure does not hold"
+if news.measured:
+    assert words_lost < 0.05, "the long tail is heavy: choose the limit by hand"
+    assert lengths.between(20, 60).mean() > 0.8, "the title of the figure does not hold"
 
 # %% [markdown]
 # Next to nothing: a limit a little above the 95th percentile is safe.
@@ -383,15 +398,19 @@ artifacts[["total", "percent"]].round(1)
 # classes?
 
 # %%
-rows_of_class = train["class_name"].value_counts()[CLASS_NAMES]
-by_class = (100 * artifacts[CLASS_NAMES] / rows_of_class).loc[
+rows_of_class = train["class_name"].value_counts()[names]
+by_class = (100 * artifacts[names] / rows_of_class).loc[
     artifacts["total"].sort_values(ascending=False).index]
-ax = plots.percent_map(by_class, "Dirt is not spread evenly: some of it names the class",
+if not artifacts["total"].any():
+    print("None of this dirt is in your texts: all numbers of the figure are 0.")
+ax = plots.percent_map(by_class, "Dirt is not spread evenly: some of it names the class"
+                       if news.measured else "Dirt of each kind in the rows of each class",
                        "rows of the class that hold it (%); darker: more of its line", "")
 
 # %% tags=["author"]
-assert (by_class.loc["fullquote", "Business"] > 0) == (artifacts.loc["fullquote", "total"] > 0)
-assert by_class.loc["fullquote", ["World", "Sports", "Sci/Tech"]].max() < 0.1
+if news.measured:
+    assert (by_class.loc["fullquote", "Business"] > 0) == (artifacts.loc["fullquote", "total"] > 0)
+    assert by_class.loc["fullquote", ["World", "Sports", "Sci/Tech"]].max() < 0.1
 
 # %% [markdown]
 # It is not. `fullquote`, left over from a box with a share price, stands in one class only;
@@ -460,8 +479,9 @@ assert jaccard(a, b) == shared / together
 # %%
 all_texts = pd.concat([train["text"], test["text"]], ignore_index=True)
 all_pairs = near_duplicate_pairs(all_texts)  # (pairs, 2) row numbers
-print(f"{len(all_pairs):,} pairs of near duplicates among {len(all_texts):,} texts, such as")
-for row in all_pairs[len(all_pairs) // 2]:
+print(f"{len(all_pairs):,} pairs of near duplicates among {len(all_texts):,} texts"
+      + (", such as" if len(all_pairs) else ": nothing to show, and nothing to keep apart"))
+for row in all_pairs[len(all_pairs) // 2:][:1].ravel():
     print("·", all_texts[row][:90])
 
 # %% [markdown]
@@ -489,8 +509,8 @@ print(f"{len(test_rows_seen):,} of {len(test):,} test rows ({share_seen:.1%}) ha
 # ignore case and punctuation.
 
 # %%
-words_only = train["text"].map(lambda text: " ".join(re.findall(r"[a-z0-9]+", text.lower())))
-groups_of_equal = train.groupby(words_only)["label"].agg(["size", "nunique"]).query("size > 1")
+words_only = train["text"].map(lambda text: " ".join(re.findall(r"[^\W_]+", text.lower())))
+groups_of_equal = train[words_only != ""].groupby(words_only)["label"].agg(["size", "nunique"]).query("size > 1")
 disputed = (groups_of_equal["nunique"] > 1).sum()
 print(f"{len(groups_of_equal)} groups of texts with the same words, "
       f"{disputed} of them with more than one class")
@@ -501,7 +521,7 @@ print(f"{len(groups_of_equal)} groups of texts with the same words, "
 # ceiling on every score. And your twenty headlines? Titles repeat much more often:
 
 # %%
-titles = train.groupby("title")["label"].agg(["size", "nunique"]).query("size > 1")
+titles = train[train["title"] != ""].groupby("title")["label"].agg(["size", "nunique"]).query("size > 1")
 print(f"{len(titles):,} titles occur more than once, "
       f"{(titles['nunique'] > 1).sum()} of them in more than one class")
 titles[titles["nunique"] > 1].sort_values("size", ascending=False).head(3)
@@ -645,7 +665,7 @@ print(f"{len(train_pairs):,} pairs, {crossing} of them across the border")
 # %% tags=["author"]
 assert crossing == 0, "near duplicates on both sides: the validation score would flatter"
 valid_shares = valid_rows["class_name"].value_counts(normalize=True)
-assert np.allclose(valid_shares[CLASS_NAMES], class_shares[CLASS_NAMES], atol=0.02)
+assert np.allclose(valid_shares[names], class_shares[names], atol=0.02) or not news.measured
 
 # %% [markdown]
 # ## How sure can we be?
@@ -812,9 +832,10 @@ assert np.allclose(log_odds(sports, others, prior), z)
 # %%
 from sklearn.feature_extraction.text import CountVectorizer
 
-counter = CountVectorizer(ngram_range=(1, 2), min_df=5, dtype=np.int32)
+unit = "word" if lengths.median() > 1 else "char"  # one word a text, or no spaces, as in Chinese
+counter = CountVectorizer(analyzer=unit, ngram_range=(1, 2), min_df=5, dtype=np.int32)
 occurrences = counter.fit_transform(train["text"])  # (texts, terms)
-one_hot = np.eye(4, dtype=np.int32)[train["label"]]  # (texts, classes)
+one_hot = np.eye(len(names), dtype=np.int32)[train["label"]]  # (texts, classes)
 scores = class_log_odds(one_hot.T @ occurrences)  # (classes, terms)
 print(f"{scores.size:,} scores")
 
@@ -838,11 +859,11 @@ print(f"real labels: {(abs(scores) > bar).sum():,} scores beyond {bar:.1f}")
 # %%
 vocabulary = counter.get_feature_names_out()
 best = {name: {vocabulary[term]: scores[label, term] for term in np.argsort(-scores[label])[:14]}
-        for label, name in enumerate(CLASS_NAMES)}
+        for label, name in enumerate(names)}
 axes = plots.marking_words(best, "What marks a class: its topics, its style, and its dirt", "z-score")
 
 # %% tags=["author"]
-assert min(min(marks.values()) for marks in best.values()) > bar, "a bar of the figure may be luck"
+assert not news.measured or min(min(marks.values()) for marks in best.values()) > bar, "a bar of the figure may be luck"
 
 # %% [markdown]
 # On AG News most of each list is what the class is about: a first sign that the task can be solved
@@ -853,7 +874,7 @@ assert min(min(marks.values()) for marks in best.values()) > bar, "a bar of the 
 # %%
 suspects = [term for term in ("the", "39", "lt", "reuters", "afp") if term in counter.vocabulary_]
 suspect_columns = [counter.vocabulary_[term] for term in suspects]
-pd.DataFrame(scores[:, suspect_columns].round(1), index=CLASS_NAMES, columns=suspects)
+pd.DataFrame(scores[:, suspect_columns].round(1), index=names, columns=suspects)
 
 # %% [markdown]
 # Many of these are beyond the bar. Style marks a class, dirt marks a class, and the agency does. A
@@ -868,8 +889,8 @@ pd.DataFrame(scores[:, suspect_columns].round(1), index=CLASS_NAMES, columns=sus
 # %% tags=["nbval-check-output"]
 from agnews_utils.data import news_source
 
-names = r"Reuters|AP"
-source_pattern = re.compile(rf"\((?P<credit>{names})\)|(?<!\S)(?P<dateline>{names}) --? ")
+agency = r"Reuters|AP"
+source_pattern = re.compile(rf"\((?P<credit>{agency})\)|(?<!\S)(?P<dateline>{agency}) --? ")
 examples = ["Shares slip (Reuters)", "AP - A storm closed the port.", "Oil up, Reuters says", "MAP - a new one"]
 found = [source_pattern.search(text) for text in examples]
 by_rules = [(match["credit"] or match["dateline"]) if match else "" for match in found]
@@ -881,7 +902,7 @@ by_rules
 # learns on the rows to fit.
 
 # %%
-source_table = pd.crosstab(news_source(fit_rows), fit_rows["class_name"])[CLASS_NAMES]
+source_table = pd.crosstab(news_source(fit_rows), fit_rows["class_name"])[names]
 source_table.loc[source_table.sum(axis=1).sort_values(ascending=False).index].head(6)
 
 # %% [markdown]
@@ -898,7 +919,8 @@ print(f"source {source_right.mean():.1%}, constant answer {constant_right.mean()
 print("source - constant: {:+.1f} +- {:.1f} points".format(*paired_difference(source_right, constant_right)))
 
 # %% tags=["author"]
-assert constant_right.mean() - 0.1 < source_right.mean() < 0.6, "the source should help, not decide"
+helps_a_little = constant_right.mean() - 0.1 < source_right.mean() < 0.6
+assert helps_a_little or not news.measured, "the source should help, not decide"
 
 # %% [markdown]
 # On AG News the source alone is right for {{ ag_news.source_valid_accuracy | percent }} of the
@@ -945,14 +967,15 @@ assert np.allclose(TfidfVectorizer().fit_transform(small).toarray(), weights)
 from sklearn.decomposition import TruncatedSVD
 
 def main_directions(texts):
-    tfidf = TfidfVectorizer(sublinear_tf=True, min_df=3, stop_words="english")
+    stop_words = "english" if unit == "word" else None
+    tfidf = TfidfVectorizer(analyzer=unit, sublinear_tf=True, min_df=3, stop_words=stop_words)
     svd = TruncatedSVD(n_components=3, random_state=0)
     points = svd.fit_transform(tfidf.fit_transform(texts))  # (texts, 3)
 
     terms = tfidf.get_feature_names_out()
     ends = [terms[np.argsort(direction)] for direction in svd.components_]
-    names = [f"{' '.join(end[:3])}  ↔  {' '.join(end[-3:])}" for end in ends]
-    return points, names
+    directions = [f"{' '.join(end[:3])}  ↔  {' '.join(end[-3:])}" for end in ends]
+    return points, directions
 
 # %%
 points, names_of_directions = main_directions(train["text"])
@@ -967,15 +990,16 @@ names_of_directions
 # %%
 dirt = r"&lt;.*?&gt;|#\d+;|quot;|\d+"
 points, names_of_directions = main_directions(train["text"].str.replace(dirt, " ", regex=True))
+title = "Business and Sports fill different regions, yet no label was seen"
 axes = plots.density_by_class(points[:, 1:], train["class_name"],
-                              "Business and Sports fill different regions, yet no label was seen",
+                              title if news.measured else "Where the texts of each class lie",
                               names_of_directions[1], names_of_directions[2])
 
 # %% tags=["author"]
-centers = pd.DataFrame(points[:, 1:]).groupby(train["class_name"]).mean()
-spread = points[:, 1:].std(axis=0)
-apart = abs(centers.loc["Business"] - centers.loc["Sports"]) / spread
-assert apart.max() > 0.7, "the title of the figure does not hold"
+if news.measured:
+    centers = pd.DataFrame(points[:, 1:]).groupby(train["class_name"]).mean()
+    apart = abs(centers.loc["Business"] - centers.loc["Sports"]) / points[:, 1:].std(axis=0)
+    assert apart.max() > 0.7, "the title of the figure does not hold"
 
 # %% [markdown]
 # Each panel shows where the texts of one class lie; darker means more. The axes are named by the
@@ -994,7 +1018,8 @@ assert apart.max() > 0.7, "the title of the figure does not hold"
 # %%
 from sklearn.svm import LinearSVC
 
-features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, dtype=np.float32)
+features = TfidfVectorizer(analyzer=unit, ngram_range=(1, 2), sublinear_tf=True, min_df=2,
+                           dtype=np.float32)
 fit_matrix = features.fit_transform(fit_rows["text"])  # (rows, terms)
 valid_matrix = features.transform(valid_rows["text"])
 
@@ -1025,7 +1050,8 @@ best_c = best_of(right_by_c)
 {c: f"{right.mean():.2%}" for c, right in right_by_c.items()}
 
 # %% tags=["author"]
-assert min(right_by_c) < best_c < max(right_by_c), "the best C stands at the edge of its grid"
+inside = min(right_by_c) < best_c < max(right_by_c)
+assert inside or not news.measured, "the best C stands at the edge of its grid"
 
 # %% [markdown]
 # A step further up is worse: the best value stands inside the grid now. How much better is it than the others? All were
@@ -1059,7 +1085,7 @@ linear_answer = linear.predict(features.transform(test["text"]))
 milliseconds = 1_000 * (process_time() - started) / len(test)
 
 # %%
-class_of_source = pd.crosstab(news_source(train), train["class_name"])[CLASS_NAMES].idxmax(axis=1)
+class_of_source = pd.crosstab(news_source(train), train["class_name"])[names].idxmax(axis=1)
 source_answer = news_source(test).map(class_of_source).fillna(class_of_source[""])
 
 # %%
@@ -1086,7 +1112,8 @@ summary.style.format({"accuracy": "{:.1%}", "rows": "{:,}"}).hide(axis="index")
 # %% tags=["author"]
 test_accuracy = {name: float(right.mean()) for name, right in test_right.items()}
 linear_accuracy = test_accuracy["TF-IDF + linear model"]
-assert linear_accuracy > test_accuracy["source alone"] + 0.2, "a linear model should do far better"
+far_better = linear_accuracy > test_accuracy["source alone"] + 0.2
+assert far_better or not news.measured, "a linear model should do far better"
 
 # %% [markdown]
 # Where is it wrong? Count true class against predicted class. By hand, then with scikit-learn.
@@ -1094,16 +1121,17 @@ assert linear_accuracy > test_accuracy["source alone"] + 0.2, "a linear model sh
 # %%
 from sklearn.metrics import confusion_matrix
 
-confusion = np.zeros((4, 4), dtype=int)
+confusion = np.zeros((len(names), len(names)), dtype=int)
 for true, predicted in zip(test["label"], linear_answer):
     confusion[true, predicted] += 1
-assert np.array_equal(confusion, confusion_matrix(test["label"], linear_answer))
+by_library = confusion_matrix(test["label"], linear_answer, labels=range(len(names)))
+assert np.array_equal(confusion, by_library)
 
 # %%
 mistakes = confusion - np.diag(confusion.diagonal())
 true, predicted = np.unravel_index(mistakes.argmax(), mistakes.shape)
-ax = plots.confusion_map(confusion, f"Most frequent mistake: {CLASS_NAMES[true]} taken for "
-                         f"{CLASS_NAMES[predicted]}")
+title = f"Most frequent mistake: {names[true]} taken for {names[predicted]}"
+ax = plots.confusion_map(confusion, title if mistakes.any() else "No mistake", names)
 
 # %% [markdown]
 # The diagonal is what was right; only mistakes are colored. On AG News Business and Sci/Tech are mistaken for each other most:
@@ -1137,7 +1165,8 @@ print(f"{stories_a_day * share_wrong:,.0f} mistakes a day, {hours:.1f} hours of 
 # %% tags=["author"]
 from agnews_utils import runtime
 
-assert train["label"].nunique() == 4 and len(train) + len(test) < 1_600_000 and len(all_pairs) > 0
+if news.measured:
+    assert len(names) == 4 and len(train) + len(test) < 1_600_000 and len(all_pairs) > 0
 linear_interval = accuracy_interval(linear_accuracy, len(test))
 
 # %% tags=["author"]

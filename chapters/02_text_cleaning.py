@@ -56,13 +56,15 @@ codes = Counter()
 for text in train["text"]:
     codes.update(re.findall(r"[&#]?\w+;", text))
 
+if not codes["#39;"]:
+    print("No apostrophe is broken in your texts; what follows is shown on made-up lines.")
 codes.most_common(8)
 
 # %% tags=["author"]
-assert codes["#39;"] > 100, "no broken apostrophes: has this file been cleaned already?"
+assert codes["#39;"] > 100 or not news.measured, "has this file been cleaned already?"
 
 # %% [markdown]
-# Six codes make up nearly all of it. We look for an `&`, or the space that took its place, or the
+# On AG News and News Briefs six codes make up nearly all of it. We look for an `&`, or the space that took its place, or the
 # start of the text, and then for one of the codes.
 
 # %% tags=["nbval-check-output"]
@@ -116,7 +118,7 @@ print(f"{(by_hand != train['text']).sum():,} texts repaired by hand, "
       f"{agree.mean():.2%} of all agree with the package")
 
 # %% tags=["author"]
-assert agree.mean() > 0.98
+assert agree.mean() > 0.98 or not news.measured
 
 # %%
 def first_difference(one: str, other: str) -> str:
@@ -219,7 +221,7 @@ print(f"descriptions with a dateline: {found_by_hand.mean():.1%} by hand, "
       f"{found.mean():.1%} by the package")
 
 # %% tags=["author"]
-assert found.mean() >= found_by_hand.mean() > 0.05
+assert found.mean() >= found_by_hand.mean() > 0.05 or not news.measured
 
 # %%
 train.loc[found & ~found_by_hand, "description"].str[:60].head(4).tolist()
@@ -332,7 +334,7 @@ report = cleaner.report(train["description"])
 report[["changed", "percent", "before", "after"]].round(1)
 
 # %% tags=["author"]
-assert report.loc[["entities", "datelines"], "changed"].min() > 0
+assert report.loc[["entities", "datelines"], "changed"].min() > 0 or not news.measured
 
 # %% [markdown]
 # Read the examples: a step whose example looks wrong *is* wrong. Now title and description of every
@@ -355,7 +357,7 @@ type_counts
 
 # %% tags=["author"]
 assert cleaned["text"].str.len().gt(0).all(), "a row lost all of its text: look at that row"
-assert type_counts["repaired"] < type_counts["raw"]
+assert type_counts["repaired"] < type_counts["raw"] or not news.measured
 
 # %% [markdown]
 # A *token* is a word where it stands, a *type* a word that is different from the others. Repaired text
@@ -652,7 +654,7 @@ duplicate_counts = pd.DataFrame({
 duplicate_counts
 
 # %% tags=["author"]
-assert duplicate_counts.loc["near pairs"].min() > 0
+assert duplicate_counts.loc["near pairs"].min() > 0 or not news.measured
 
 # %% [markdown]
 # On AG News the repaired text has {{ ag_news.duplicates.repaired["equal texts"] | count }} exact

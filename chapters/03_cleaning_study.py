@@ -59,7 +59,8 @@ stop_share = lower_words.isin(listed).mean()
 print(f"{source}'s list has {len(listed)} words; they are {stop_share:.0%} of all tokens here")
 
 # %% tags=["author"]
-assert 0.25 < stop_share < 0.6, "so few (or many) stop words: is this English text?"
+usual = 0.25 < stop_share < 0.6
+assert usual or not news.measured, "so few (or many) stop words: is this English text?"
 
 # %% tags=["nbval-check-output"]
 for text in ["The bank was not guilty", "The bank was guilty", "The Who", "To be or not to be"]:
@@ -245,7 +246,8 @@ live = compare(measured)
 
 # %% tags=["author"]
 assert MARGIN == 0.005 and len(variants) == 24
-assert min(row["accuracy"] for row in live.values()) > 0.6, "the baseline itself does not work"
+works = min(row["accuracy"] for row in live.values()) > 0.6
+assert works or not news.measured, "the baseline itself does not work"
 
 # %%
 def effects(table: dict, *groups: str) -> dict:
@@ -463,7 +465,7 @@ for name, operation in OPERATIONS.items():
 #
 # The rows are cut in three: a pool to draw training rows from, rows to choose `C` on, and rows to
 # judge on. From the pool we take up to eight draws of `40` and of `200` rows that have no row in
-# common.
+# common; where the pool has fewer rows, of `40` alone.
 
 # %%
 from agnews_utils.data import train_valid_split
@@ -474,9 +476,11 @@ choosing, judging = train_valid_split(held_out, 0.5, seed=1)
 def draws_of(size: int) -> list[pd.DataFrame]:
     shuffled = pool.sample(frac=1, random_state=0)
     starts = range(0, len(pool) - size + 1, size)
-    return [shuffled.iloc[start : start + size] for start in starts][:8]
+    drawn = [shuffled.iloc[start : start + size] for start in starts]
+    return [few for few in drawn if few["label"].nunique() > 1][:8]
 
-{size: len(draws_of(size)) for size in (40, 200)}
+sizes_drawn = [size for size in (40, 200) if draws_of(size)]
+{size: len(draws_of(size)) for size in sizes_drawn}
 
 # %%
 from sklearn.svm import LinearSVC
@@ -495,7 +499,7 @@ def answers(texts: list, labels: list, met: pd.DataFrame) -> np.ndarray:
 # > Then a changed copy of a row that you judge on is among the training rows.
 
 # %%
-few = draws_of(200)[0]
+few = draws_of(sizes_drawn[-1])[0]
 leaky = pd.concat([few, judging])
 texts, labels = augment(leaky["text"].tolist(), leaky["label"].tolist(), OPERATIONS["swap"], copies=1)
 
@@ -504,7 +508,7 @@ augmented_first = answers(texts, labels, judging)[0].mean()
 print(f"split first: {split_first:.1%}, augmented first: {augmented_first:.1%}")
 
 # %% tags=["author"]
-assert augmented_first > split_first + 0.1, "the leak should show"
+assert augmented_first > split_first + 0.1 or not news.measured, "the leak should show"
 
 # %% [markdown]
 # The symptom is a score that is too good to be true. Now properly, with copies made of the training
@@ -520,7 +524,7 @@ def measure_augmentation(size: int, copies: int) -> dict[str, np.ndarray]:
             right[name].append(answers(*augment(*plain, operation, copies, seed=number), held_out))
     return {name: np.array(values) for name, values in right.items()}
 
-augmented = {40: measure_augmentation(40, copies=8), 200: measure_augmentation(200, copies=4)}
+augmented = {size: measure_augmentation(size, copies={40: 8, 200: 4}[size]) for size in sizes_drawn}
 augmented[40]["plain"].shape  # (draws, strengths, held-out rows)
 
 # %%
@@ -542,7 +546,7 @@ pd.DataFrame({f"{size} rows": {name: judged(size, name).mean() for name in augme
 from agnews_utils.cleaning.experiments import crossed_interval
 
 changes = ["copy", "insertion", "swap", "deletion"]
-confidence = simultaneous_confidence(2 * len(changes))
+confidence = simultaneous_confidence(len(augmented) * len(changes))
 
 over_plain = {f"{size} rows: {name}":
               crossed_interval(judged(size, name) - judged(size, "plain"), confidence)
@@ -558,7 +562,7 @@ ax = plots.differences(over_plain, "With one C for all, a mere copy gains as muc
 
 # %%
 matrix = TfidfVectorizer().fit_transform(few["text"])  # (200, types)
-copied = matrix[np.tile(np.arange(200), 9)]  # (1,800, types): every row nine times
+copied = matrix[np.tile(np.arange(len(few)), 9)]  # (1,800, types): every row nine times
 
 with_copies = LinearSVC(C=0.3, random_state=0, tol=1e-6, max_iter=20_000)
 with_copies.fit(copied, np.tile(few["label"], 9))
@@ -633,7 +637,7 @@ print(f"raw {raw_right.mean():.1%}, repaired {repaired_right.mean():.1%}")
 print(f"difference {100 * mean:+.2f} points, 95 % interval {100 * low:+.2f} to {100 * high:+.2f}")
 
 # %% tags=["author"]
-assert abs(mean) < 0.06, "cleaning should not decide between success and failure"
+assert abs(mean) < 0.06 or not news.measured, "cleaning should not decide between success and failure"
 
 # %% [markdown]
 # On AG News ({{ ag_news.train_rows | count }} rows to fit on): {{ ag_news.test_raw | percent }} raw,

@@ -409,10 +409,11 @@ ax = plots.before_and_after(
 
 # %% tags=["author"]
 types, lower_types = comparison["types"], comparison["types in lower case"]
-assert types["WordPiece"] <= 8000 < 30 * types["WordPiece"]
-assert lower_types["course"] < lower_types["split"], "cutting punctuation off should save spellings"
-assert lower_types.idxmax() == "split" == types.idxmax(), "the title"
-assert comparison["tokens per text"].idxmin() == "split", "the text below"
+if news.measured:
+    assert types["WordPiece"] <= 8000 < 30 * types["WordPiece"]
+    assert lower_types["course"] < lower_types["split"], "cutting punctuation off saves spellings"
+    assert lower_types.idxmax() == "split" == types.idxmax(), "the title"
+    assert comparison["tokens per text"].idxmin() == "split", "the text below"
 
 # %% [markdown]
 # `split` makes the *fewest tokens* and the *most types*: a word with its comma is one token, and another
@@ -455,15 +456,17 @@ from agnews_utils.vocabulary import power_law
 
 by_rank = np.array(sorted(counts.values(), reverse=True))
 ranks = np.arange(1, len(by_rank) + 1)
-fitted_ranks = np.unique(np.geomspace(10, 1000, 60).astype(int))  # evenly spread on a logarithmic axis
+last = min(1000, len(by_rank))  # your own texts may have fewer types
+first = min(10, last // 2)
+fitted_ranks = np.unique(np.geomspace(first, last, 60).astype(int))  # even on a logarithmic axis
 zipf = power_law(fitted_ranks, by_rank[fitted_ranks - 1])
 
 ax = plots.power_law_line(
-    ranks, by_rank, zipf, (10, 1000), "A type's count falls with its rank as a power law",
+    ranks, by_rank, zipf, (first, last), "A type's count falls with its rank as a power law",
     "rank of the type", "occurrences")
 
 # %% tags=["author"]
-assert -1.5 < zipf[0] < -0.5, "not a Zipf curve: are these token counts of natural text?"
+assert -1.5 < zipf[0] < -0.5 or not news.measured, "not a Zipf curve: are these token counts of natural text?"
 
 # %% [markdown]
 # A straight line over the range that we fitted, with slope {{ ag_news.zipf_slope | fixed(2) }} on AG
@@ -491,7 +494,7 @@ ax = plots.power_law_line(
     "More text, more types: the curve does not level off", "tokens read", "types so far")
 
 # %% tags=["author"]
-assert 0.3 < heaps[0] < 0.95, "the vocabulary should grow, but slower than the text"
+assert 0.3 < heaps[0] < 0.95 or not news.measured, "the vocabulary should grow, but slower than the text"
 
 # %% [markdown]
 # Herdan (1960) and Heaps (1978): the number of types grows like a power of the text's
@@ -632,8 +635,9 @@ ax = plots.curves(
     "size of the vocabulary (types)", "unknown tokens (%)", log_x=True, log_y=True)
 
 # %% tags=["author"]
-assert np.isclose(unknown["rows it was built on"][2], 1 - coverage(fit_tokens, Vocab(full.get_itos()[:sizes[2]])))
-assert unknown["validation rows"][sizes.index(3000)] < 0.25
+in_fit_rows = 1 - coverage(fit_tokens, Vocab(full.get_itos()[:sizes[0]]))
+assert np.isclose(unknown["rows it was built on"][0], in_fit_rows)
+assert not news.measured or unknown["validation rows"][sizes.index(3000)] < 0.25
 assert unknown["validation rows"] == sorted(unknown["validation rows"], reverse=True)
 
 # %% [markdown]
@@ -900,8 +904,9 @@ _ = ax.axvline(0, color="black", linewidth=0.8)
 
 # %% tags=["author"]
 accuracy = {name: float(flags.mean()) for name, flags in right.items()}
-assert min(accuracy.values()) > 0.5, "far too low: are labels and texts in step?"
-assert against_tfidf["hashed, 2**10 columns"][2] < 0, "1,024 columns should not win"
+if news.measured:
+    assert min(accuracy.values()) > 0.5, "far too low: are labels and texts in step?"
+    assert against_tfidf["hashed, 2**10 columns"][2] < 0, "1,024 columns should not win"
 
 # %% [markdown]
 # An interval that does not touch the line at zero shows a difference. Squeezed into a thousand columns,
@@ -931,15 +936,16 @@ def tfidf_model(size: int):
     return lambda text_counts: model.predict(weighting.transform(text_counts[:, columns])) == valid_labels
 
 twice = len(by_limit[2])
-candidates = [size for size in (300, 1000, 3000, 10_000, 30_000) if size < twice] + [twice, len(full)]
+smaller = {size for size in (300, 1000, 3000, 10_000, 30_000) if size < twice}
+candidates = sorted({*smaller, twice, len(full)})
 judges = {size: tfidf_model(size) for size in candidates}
 right_at = {size: judges[size](valid_counts) for size in candidates}
 
 # %%
 against_full = {size: paired_difference(right_at[size], right_at[len(full)]) for size in candidates[:-1]}
 pd.DataFrame([{"size": f"{size:,}", "accuracy": f"{right_at[size].mean():.1%}",
-               "minus full (points)": shown(against_full[size])}
-              for size in against_full]).set_index("size")
+               "minus full (points)": shown(interval)} for size, interval in against_full.items()],
+             columns=["size", "accuracy", "minus full (points)"]).set_index("size")
 
 # %%
 ax = plots.intervals(
@@ -960,10 +966,11 @@ unknown_share = 1 - coverage(valid_tokens, vocab)
 print(f"{vocab}: {unknown_share:.2%} of the validation tokens are unknown")
 
 # %% tags=["author"]
-assert against_full[300][2] < 0, "300 types should be too few"
-assert against_full[twice][0] <= 0 <= against_full[twice][2], "the title of the figure"
-assert 0.001 < unknown_share < 0.35, "too many unknown tokens: same tokenizer on both sides?"
-assert any(1 in vocab(tokens) for tokens in fit_tokens), "<unk> must occur in the fit rows"
+if news.measured:
+    assert against_full[300][2] < 0, "300 types should be too few"
+    assert against_full[twice][0] <= 0 <= against_full[twice][2], "the title of the figure"
+    assert 0.001 < unknown_share < 0.35, "too many unknown tokens: same tokenizer on both sides?"
+    assert any(1 in vocab(tokens) for tokens in fit_tokens), "<unk> must occur in the fit rows"
 
 # %% [markdown]
 # On AG News that is {{ ag_news.chosen_size | count }} of {{ ag_news.full_size | count }} types, chosen among
@@ -979,13 +986,14 @@ assert any(1 in vocab(tokens) for tokens in fit_tokens), "<unk> must occur in th
 # into thirds.
 
 # %%
-thousand = Vocab(full.get_itos()[:1000], default_index=full["<unk>"])
+limit = max(size for size in candidates if size <= max(1000, candidates[0]))  # 1,000 if there are so many
+thousand = Vocab(full.get_itos()[:limit], default_index=full["<unk>"])
 unknown_per_text = np.array([thousand(tokens).count(1) for tokens in valid_tokens])
 thirds = np.array_split(np.argsort(unknown_per_text, kind="stable"), 3)
 
-unknown_cost = [paired_difference(right_at[1000][part], right_at[len(full)][part]) for part in thirds]
+unknown_cost = [paired_difference(right_at[limit][part], right_at[len(full)][part]) for part in thirds]
 pd.DataFrame([{"fewest unknown": unknown_per_text[part].min(), "most": unknown_per_text[part].max(),
-               "accuracy with 1,000 types": f"{right_at[1000][part].mean():.1%}",
+               f"accuracy with {limit:,} types": f"{right_at[limit][part].mean():.1%}",
                "with all": f"{right_at[len(full)][part].mean():.1%}", "difference (points)": shown(cost)}
               for part, cost in zip(thirds, unknown_cost)])
 
@@ -1009,7 +1017,8 @@ print(f"unknown tokens {unknown_share:.1%} -> {mismatch_unknown:.1%}, "
       f"accuracy {right_at[chosen_size].mean():.1%} -> {right_mismatch.mean():.1%}")
 
 # %% tags=["author"]
-assert mismatch_unknown > unknown_share + 0.1 and mismatch_cost[2] < 0, "split should do harm"
+harm = mismatch_unknown > unknown_share + 0.1 and mismatch_cost[2] < 0
+assert harm or not news.measured, "split should do harm"
 
 # %% [markdown]
 # The symptom is a worse model and no error: on AG News {{ (-ag_news.mismatch_cost[1]) | fixed(1) }} points are gone.
@@ -1216,12 +1225,12 @@ whole = {limit: (text_lengths <= limit).mean() for limit in cut_after}
 tokens_kept = {limit: np.minimum(text_lengths, limit).sum() / text_lengths.sum() for limit in cut_after}
 kept = {"texts kept whole": 100 * np.array(list(whole.values())),
         "tokens kept": 100 * np.array(list(tokens_kept.values()))}
-ax = plots.curves(cut_after, kept, "Sixty-four tokens keep more than 95% of the texts whole",
+ax = plots.curves(cut_after, kept, f"Sixty-four tokens keep {whole[64]:.0%} of the texts whole",
                   "length after which a text is cut (tokens)", "share of the fit rows (%)")
 
 # %% tags=["author"]
 whole_64 = whole[64]
-assert whole_64 > 0.95, "the title"
+assert whole_64 > 0.95 or not news.measured
 
 # %% [markdown]
 # The longest text has {{ ag_news.longest_text | count }} tokens on AG News and
@@ -1340,9 +1349,10 @@ bucket_share = padding_share(text_lengths, sampler)
 print(f"{len(sampler):,} batches, {bucket_share:.1%} padding instead of {random_share:.1%}")
 
 # %% tags=["author"]
-assert bucket_share < random_share / 2, "buckets should save more than half of the padding"
-for name, shares in padding.items():
-    assert shares[4] < shares[0] / 2 and shares == sorted(shares, reverse=True), name
+if news.measured:
+    assert bucket_share < random_share / 2, "buckets should save more than half of the padding"
+    for name, shares in padding.items():
+        assert shares[4] < shares[0] / 2 and shares == sorted(shares, reverse=True), name
 
 # %% [markdown]
 # On AG News the padding falls from {{ ag_news.random_padding | percent }} to

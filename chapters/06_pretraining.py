@@ -338,12 +338,13 @@ def neighbor_share(maps):  # (..., length, length)
     return (left.sum(-1) + right.sum(-1)) / maps.shape[-1]
 
 # %% [markdown]
-# We measure it on a hundred titles of your data, in the first layer. A head that looks evenly at all
+# We measure it on a hundred titles of your data (texts, if they have no titles), in the first layer. A head that looks evenly at all
 # pieces would give the share in the last line.
 
 # %%
+titles = train["title"].mask(train["title"] == "", train["text"].str[:100])
 shares, evenly = [], []
-for title in train["title"].sample(100, random_state=0):
+for title in titles.sample(min(100, len(titles)), random_state=0):
     _, maps = attention_maps(model, tokenizer, title)  # (layers, heads, length, length)
     shares.append(neighbor_share(maps[0]).tolist())
     evenly.append(float(neighbor_share(torch.ones(maps.shape[-2:]) / maps.shape[-1])))
@@ -361,7 +362,8 @@ axes = plots.attention_heads(pieces, maps[0], head_titles, title)
 
 # %% tags=["author"]
 assert torch.allclose(maps.sum(-1), torch.ones(maps.shape[:3]), atol=1e-4), "a row must add up to 1"
-assert max(neighbors.values()) > 2 * neighbors["looking evenly"], "no head looks at the neighbors"
+pointing = max(neighbors.values()) > 2 * neighbors["looking evenly"]
+assert pointing or not news.measured, "no head looks at the neighbors"
 
 # %% [markdown]
 # The heads differ. On AG News {{ ag_news.near_heads | count }} of {{ ag_news.heads | count }} give their
@@ -403,7 +405,7 @@ toy_vocab = {"play", "##er", "##ers", "un", "##play", "##able", "u", "##n"}
 # %%
 backend, vocab = tokenizer.backend_tokenizer, tokenizer.get_vocab()
 words = set()
-for title in train["title"].head(1000):
+for title in titles.head(1000):
     normal = backend.normalizer.normalize_str(title)
     words |= {word for word, _ in backend.pre_tokenizer.pre_tokenize_str(normal)}
 len(words), sum(word not in vocab for word in words)  # distinct words, and those that are cut
@@ -466,7 +468,8 @@ cut = pd.DataFrame({(name, limit): [(found > limit).mean(), (found - limit).clip
 cut.round(3)
 
 # %% tags=["author"]
-assert cut.loc[("repaired", 96), "pieces lost"] < 0.1, "96 pieces are too few: raise max_length"
+few_lost = cut.loc[("repaired", 96), "pieces lost"] < 0.1
+assert few_lost or not news.measured, "96 pieces are too few: raise max_length"
 
 # %% [markdown]
 # At 96 pieces {{ ag_news.cut_at_96.repaired | percent }} of the repaired texts of AG News lose their end,
@@ -585,9 +588,10 @@ print("titles choose", similar.argmax(1).tolist(), f"loss {loss:.3f}, guessing c
 # %%
 from agnews_utils.bert import Recipe, encode_rows, pieces_by_id, train_tokenizer
 
-texts = train.sample(1500, random_state=0)
-own_tokenizer = train_tokenizer(texts["text"][100:], vocab_size=1500)
-rows, held_back = (encode_rows(part, own_tokenizer, 64) for part in (texts[100:], texts[:100]))
+texts = train.sample(min(1500, len(train)), random_state=0)
+held = min(100, len(texts) // 5)
+own_tokenizer = train_tokenizer(texts["text"][held:], vocab_size=1500)
+rows, held_back = (encode_rows(part, own_tokenizer, 64) for part in (texts[held:], texts[:held]))
 own_pieces = pieces_by_id(own_tokenizer)
 recipe = Recipe(hidden=64, heads=2, vocab_size=len(own_pieces), batch_size=16, round_steps=100,
                 match_share=0.0, counted=False)  # hidden pieces only, and nothing but chance at first
@@ -666,8 +670,9 @@ ax = plots.loss_and_levels(history.steps["step"], plots.smoothed(history.steps["
 print(f"on held-back texts: {first_loss:.2f} nats before training, {live_loss:.2f} after it")
 
 # %% tags=["author"]
-assert abs(first_loss - log(len(own_pieces))) < 0.7, "the first loss should be near ln V: look at the labels"
-assert live_loss < first_loss - 0.5, "the loss did not fall: look at the learning rate"
+if news.measured:
+    assert abs(first_loss - log(len(own_pieces))) < 0.7, "the first loss should be near ln V: see the labels"
+    assert live_loss < first_loss - 0.5, "the loss did not fall: look at the learning rate"
 
 # %% [markdown]
 # The first fall is only counting: the network finds out that commas are frequent. Below the dotted

@@ -6,7 +6,7 @@
 #   - compute accuracy, precision, recall, F1 and areas under curves by hand, and say what each one hides
 #   - tell whether a model knows when it does not know, repair its confidence, and let it decline to answer
 #   - decide whether one model beats another, or was lucky
-#   - average two models, and say when that pays
+#   - average models, say when that pays, and teach one network what many know
 #   - read errors in groups, test behavior with texts of your own, and say which words an answer hangs on
 #   - test a model on other news, and on other shares of the classes
 #   - choose a model by what it costs, and recognize three ways in which a score comes out too good
@@ -38,8 +38,8 @@ except PredictionError as error:
 
 # %% [markdown]
 # The number beside each name says how many runs, with different seeds, there are. Rows and labels are
-# the same for all. What a model *reads* is part of the model: the linear model, the recurrent
-# networks and the earlier BERT of the course read `text` as it stands in the file; MiniLM read it repaired
+# the same for all. What a model *reads* is part of the model: the linear model and the recurrent
+# networks read `text` as it stands in the file, the encoders read it repaired
 # ({{ section("Raw or cleaned?", "bert") }}).
 #
 # The first table: for each model the median accuracy of its runs, with the interval of
@@ -51,6 +51,7 @@ import pandas as pd
 from agnews_utils.data import accuracy_interval, CLASS_NAMES
 
 labels = test["label"].to_numpy()
+names = list(news.classes)
 
 def is_right(probabilities):
     return probabilities.argmax(axis=1) == labels
@@ -67,7 +68,7 @@ table = pd.DataFrame(lines, columns=["model", "runs", "accuracy", "low", "high"]
 table.round(4)
 
 # %% tags=["author"]
-assert table["accuracy"].between(0.3, 0.99).all(), "a model guesses: are the rows in their order?"
+assert table["accuracy"].between(0.3, 0.99).all() or not news.measured, "a model guesses: are the rows in their order?"
 
 # %% [markdown]
 # On AG News (trained on {{ ag_news.train_rows | count }} rows) the medians run from
@@ -92,8 +93,9 @@ from agnews_utils.data import train_valid_split
 from agnews_utils.evaluation import LinearClassifier
 
 fit_rows, valid_rows = train_valid_split(train, 0.05, seed=42)  # as for every stored model
-known = news.name in ("ag_news", "newsbriefs")  # there exploration has chosen C
-linear = LinearClassifier(c=runtime.recorded("exploration", news.name)["linear_c"] if known else 1.0)
+# Exploration has chosen C on the data of the course; elsewhere it is 1.
+c = runtime.recorded("exploration", news.name)["linear_c"] if news.measured else 1.0
+linear = LinearClassifier(c, classes=len(names))
 linear.fit(fit_rows["text"], fit_rows["label"])
 linear_answers = linear.predict_proba(test["text"]).argmax(axis=1)
 same = (linear_answers == stored["linear"][0].test.argmax(axis=1)).mean()
@@ -187,13 +189,14 @@ on_valid = {name: np.median([valid_accuracy(run) for run in runs]) for name, run
 best, rival = sorted(on_valid, key=on_valid.get, reverse=True)[:2]
 model = stored[best][0]
 predicted = model.test.argmax(axis=1)
-assert {*labels, *predicted} <= {0, 1, 2, 3}, "labels and answers have to count from 0 to 3"
+assert {*labels, *predicted} <= set(range(len(names))), "labels and answers have to count from 0"
 print(f"best on the validation rows, and looked at from here on: {model.label}, seed {model.seed}")
 
 # %%
 from sklearn.metrics import classification_report
 
-print(classification_report(labels, predicted, target_names=CLASS_NAMES, digits=3, zero_division=0))
+print(classification_report(labels, predicted, labels=range(len(names)), target_names=names, digits=3,
+                            zero_division=0))
 
 # %% [markdown]
 # `support` is the number of rows. The micro average stands there under its other name, accuracy.
@@ -201,14 +204,14 @@ print(classification_report(labels, predicted, target_names=CLASS_NAMES, digits=
 # %%
 from agnews_utils import plots
 
-counts = confusion_matrix(labels, predicted)
-missed = counts * (1 - np.eye(4, dtype=int))
+counts = confusion_matrix(labels, predicted, labels=range(len(names)))
+missed = counts * (1 - np.eye(len(names), dtype=int))
 taken, for_what = np.unravel_index(missed.argmax(), missed.shape)
-title = f"Most frequent mistake: {CLASS_NAMES[taken]} taken for {CLASS_NAMES[for_what]}"
-ax = plots.confusion_map(counts, title)
+title = f"Most frequent mistake: {names[taken]} taken for {names[for_what]}"
+ax = plots.confusion_map(counts, title if missed.any() else "No mistake", names)
 
 # %% tags=["author"]
-assert counts.diagonal().sum() > missed.sum(), "more wrong than right"
+assert counts.diagonal().sum() > missed.sum() or not news.measured, "more wrong than right"
 
 # %% [markdown]
 # Only mistakes are colored; a percentage is the share of the true class. On AG News
@@ -254,14 +257,15 @@ def three_scores(rows, answers):
             "macro F1": f1_score(*pair, average="macro")}
 
 # %%
-desks = {"all rows": np.arange(len(test)), "mostly World": mostly_world}
-said = {best: predicted, "always World": np.zeros_like(labels)}
+desks = {"all rows": np.arange(len(test)), f"mostly {names[0]}": mostly_world}
+said = {best: predicted, f"always {names[0]}": np.zeros_like(labels)}
 desk_scores = pd.DataFrame({(desk, name): three_scores(rows, answers)
                             for desk, rows in desks.items() for name, answers in said.items()}).T
 desk_scores.round(3)
 
 # %% tags=["author"]
-assert desk_scores.loc[("mostly World", "always World"), "accuracy"] > 0.6
+often_right = desk_scores.loc[(f"mostly {names[0]}", f"always {names[0]}"), "accuracy"] > 0.6
+assert often_right or not news.measured
 
 # %% [markdown]
 # The same answers, other rows. The accuracy of the model that says nothing but *World* trebles, its
@@ -344,7 +348,7 @@ assert np.allclose(our_roc(is_sports, sports_scores), theirs)
 
 # %%
 areas, roc_lines = {}, {}
-for k, name in enumerate(CLASS_NAMES):
+for k, name in enumerate(names):
     across, up = our_roc(labels == k, model.test[:, k])
     theirs = roc_curve(labels == k, model.test[:, k], drop_intermediate=False)[:2]
     assert np.allclose([across, up], theirs)
@@ -352,10 +356,10 @@ for k, name in enumerate(CLASS_NAMES):
     roc_lines[f"{name} (area {areas[name]:.3f})"] = (100 * across, 100 * up)
 ax = plots.class_curves(roc_lines, "A few false alarms buy most of a class",
                         "false alarms: share of the other classes (%)", "found: share of the class (%)")
-_ = ax.set(xlim=(-0.5, 25), ylim=(60, 101))
+_ = ax.set(xlim=(-0.5, 25), ylim=(60, 101)) if min(areas.values()) > 0.9 else None
 
 # %% tags=["author"]
-assert min(areas.values()) > 0.8, "the scores of a class do not order its texts"
+assert min(areas.values()) > 0.9 or not news.measured, "the scores of a class do not order its texts"
 
 # %% [markdown]
 # The corner is drawn, not the whole square: guessing would run from the lower left to the upper right of
@@ -387,7 +391,7 @@ assert np.allclose(their_recall[-2::-1], six_recall)
 
 # %%
 pr_lines = {}
-for k, name in enumerate(CLASS_NAMES):
+for k, name in enumerate(names):
     precision, recall, _ = precision_recall_curve(labels == k, model.test[:, k])
     mean_height = average_precision_score(labels == k, model.test[:, k])
     pr_lines[f"{name} (average {mean_height:.3f})"] = (100 * recall, 100 * precision)
@@ -516,13 +520,15 @@ ax = plots.lines(coverages, "The fewer texts it must answer, the more answers ar
 # %%
 share, accuracy = coverage_curve(cooled_valid[best][0], model.valid_labels)
 goal = 1 - (1 - accuracy[-1]) / 2
-last = np.flatnonzero(accuracy >= goal)[-1]  # as many answers as the goal allows
+reached = np.flatnonzero(accuracy >= goal)  # nowhere, if the surest answers are wrong
+last = reached[-1] if len(reached) else accuracy.argmax()  # as many answers as the goal allows
 threshold = np.sort(cooled_valid[best][0].max(axis=1))[::-1][last]
 print(f"goal {goal:.1%}: answer from a confidence of {threshold:.2f} on; "
       f"that keeps {share[last]:.1%} of the validation rows")
 
 # %%
-answers_it = cooled[best][0].max(axis=1) >= threshold
+sure = cooled[best][0].max(axis=1)
+answers_it = sure >= min(threshold, sure.max())  # at least the surest
 kept_right = is_right(cooled[best][0])[answers_it]
 kept_low, kept_high = accuracy_interval(kept_right.mean(), len(kept_right))
 print(f"test rows: {answers_it.mean():.1%} answered, {kept_right.mean():.1%} of them right "
@@ -576,7 +582,8 @@ scipys = bootstrap((labels, predicted), macro_f1, paired=True, vectorized=False,
 print(f"scipy: {scipys.low:.3f} to {scipys.high:.3f}")
 
 # %% tags=["author"]
-assert np.allclose([low, high], scipys, atol=0.3 * (high - low)), "two bootstraps disagree"
+close = np.allclose([low, high], scipys, atol=0.3 * (high - low))
+assert close or not news.measured, "two bootstraps disagree"
 
 # %% [markdown]
 # ### Who beats whom
@@ -634,7 +641,8 @@ print(f"{best} minus {rival}: {100 * paired.difference:+.2f} points "
 
 # %% tags=["author"]
 slack = 0.1 * (high - low) + 1 / len(test)  # luck of the draws, and one row
-assert np.allclose([paired.low, paired.high], [low, high], atol=slack), "two bootstraps disagree"
+close = np.allclose([paired.low, paired.high], [low, high], atol=slack)
+assert close or not news.measured, "two bootstraps disagree"
 
 # %% [markdown]
 # Now all pairs. With many comparisons, some succeed by luck: at a level of 5 in 100, about one in
@@ -826,15 +834,14 @@ for name, answers in {"one": one_model, "other": other_model, "mean": mean_of_bo
 # Here are the pairs that we look at. Change the list as you like; what is not stored is left out.
 
 # %%
-WANTED_PAIRS = [("bert", "linear"), ("minilm", "linear"), ("distilled", "linear"),
-                ("bilstm", "linear")]
+WANTED_PAIRS = [("bert", "linear"), ("minilm", "linear"), ("bilstm", "linear")]
 pairs = [pair for pair in WANTED_PAIRS if set(pair) <= set(stored)] or [tuple(stored)[:2]]
 pairs
 
 # %% [markdown]
-# A word about the first pair: an earlier look at these same test rows of AG News had shown that it does
-# well. So its p-values there are a little too good. The validation rows can vouch for it, and we
-# ask them below.
+# A word about the first pair: with an earlier encoder of the course it did well on these same test rows of
+# AG News, and that is why it is in the list. Such a choice flatters a little. The validation rows can vouch for a
+# pair, and we ask them below.
 
 # %%
 def mean_of(first, second, number, answers):  # run `number` of the first, a run of the second
@@ -868,7 +875,8 @@ averaged.round(4)
 # {{ newsbriefs.pair.lowest | percent }} to {{ newsbriefs.pair.highest | percent }}, against
 # {{ newsbriefs.pair.first_alone | percent }} and {{ newsbriefs.pair.second_alone | percent }}, with p up
 # to {{ "%.2g" | format(newsbriefs.pair.p_first) }} and {{ "%.2g" | format(newsbriefs.pair.p_second) }}:
-# four hundred rows are few for such a question.
+# four hundred rows are few for such a question. Compare the two p-values: to beat the weaker member is easy. The
+# stronger the better one is, the less the other has to add, and the more rows it takes to see it.
 #
 # ### Why it helps
 #
@@ -893,9 +901,9 @@ by_kind
 # %%
 split = first_hits != second_hits
 wins = max((first_hits & split).sum(), (second_hits & split).sum())
-kept = mean_hits[split].mean()
+kept = mean_hits[split].mean() if split.any() else 1.0  # your own rows may leave none to tell
 print(f"exactly one is right on {split.sum()} rows ({split.mean():.1%}): the better model on "
-      f"{wins / split.sum():.1%} of them, the mean on {kept:.1%}")
+      f"{wins / max(split.sum(), 1):.1%} of them, the mean on {kept:.1%}")
 
 # %% [markdown]
 # On AG News the better one has {{ ag_news.pair.better_has | percent }} of these rows and the mean keeps
@@ -907,7 +915,7 @@ print(f"exactly one is right on {split.sum()} rows ({split.mean():.1%}): the bet
 # %%
 def surer_is_right(answers):
     first_surer = answers[first][0].max(axis=1) > answers[second][0].max(axis=1)
-    return np.where(first_surer, first_hits, second_hits)[split].mean()
+    return np.where(first_surer, first_hits, second_hits)[split].mean() if split.any() else 1.0
 
 surer = {"as stored": surer_is_right(as_stored), "with temperature": surer_is_right(cooled)}
 print("where exactly one is right, it is the surer one:")
@@ -928,8 +936,8 @@ print({when: f"{share:.1%}" for when, share in surer.items()})
 # weaker. For the second we train a weak one here, on two hundred rows.
 
 # %%
-few = fit_rows.sample(200, random_state=0)
-weak = LinearClassifier(least_rows=1).fit(few["text"], few["label"])
+few = fit_rows.sample(min(len(fit_rows), 200), random_state=0)
+weak = LinearClassifier(least_rows=1, classes=len(names)).fit(few["text"], few["label"])
 weak_temperature = fit_temperature(valid_rows["label"], weak.predict_proba(valid_rows["text"]))
 weak_answers = apply_temperature(weak.predict_proba(test["text"]), weak_temperature)
 
@@ -984,7 +992,7 @@ picked_pair = all_pairs["on validation rows"].idxmax()
 all_pairs["named"] = all_pairs.index.isin([f"{first} + {second}", f"{second} + {first}", picked_pair,
                                            all_pairs["y"].idxmin()])
 title = f"Gain and what only the weaker one knows: rank correlation {rank_correlation:+.2f}"
-ax = plots.gain_map(all_pairs, title, "rows that only the weaker model gets right (%)",
+ax = plots.gain_map(all_pairs, title if len(all_pairs) > 2 else "Gain of the mean of two models", "rows that only the weaker model gets right (%)",
                     "gain over the better one (points)")
 
 # %% [markdown]
@@ -995,8 +1003,91 @@ ax = plots.gain_map(all_pairs, title, "rows that only the weaker model gets righ
 # accuracy on the validation rows of AG News, our first pair is number {{ ag_news.pair.place | count }} of
 # {{ ag_news.comparisons | count }}.
 #
+# ### More than two
+#
+# *A short course may skip this section.*
+#
+# Why stop at two? Recorded on AG News: three seeds of the encoder of the course, the same taught by others
+# ({{ section("One network that learns from many") }}), three seeds of MiniLM, one run of MiniLM with R-Drop
+# ({{ chapter.bert }}), and the linear model. Every choice of these members was averaged,
+# {{ results.ensembles.ag_news.tried | count }} in all. Which one to take, validation rows decide:
+
+# %%
+averages = pd.DataFrame(runtime.recorded("ensembles")["averages"])
+averages["members"] = averages["members"].map("; ".join)
+by_valid = averages.sort_values(["valid_accuracy", "networks"], ascending=[False, True])
+by_valid[["members", "networks", "valid_accuracy", "test_accuracy"]].head(6).round(4)
+
+# %% tags=["author"]
+assert by_valid.iloc[0]["test_accuracy"] == runtime.recorded("ensembles")["best"]["test_accuracy"]
+assert "linear" in by_valid.iloc[0]["members"], "the text says: the linear model is among the chosen"
+
+# %% [markdown]
+# The first line is the choice. It is right on {{ results.ensembles.ag_news.best.test_accuracy | percent(2) }} of the
+# official test rows ({{ results.ensembles.ag_news.best.interval[0] | percent }} to
+# {{ results.ensembles.ag_news.best.interval[1] | percent }}), with
+# {{ results.ensembles.ag_news.best.networks | count }} models to ask for each text, and the linear model, the weakest
+# of all members, is one of them. Among members that have seen nothing but AG News the validation rows choose
+# {{ results.ensembles.ag_news.best_own.networks | count }} models, right on
+# {{ results.ensembles.ag_news.best_own.test_accuracy | percent(2) }}. Below the first line the order on validation
+# rows is not the order on test rows: a choice among so many lines is a lucky one, too, if only a little.
+#
 # An average costs what its members cost together. Keep that in mind for
 # {{ section("What does it cost?") }}.
+#
+# ### One network that learns from many
+#
+# *A short course may skip this section.*
+#
+# Can one network have what an average knows? *Distillation* (Hinton and others, 2015) trains a student on the
+# teacher's probabilities. A label says "Business"; a teacher says "Business, but it might be World", and that
+# is more to learn from. Two texts, three classes, and a loss with a share for the true labels:
+
+# %% tags=["nbval-check-output"]
+import torch
+from torch.nn import functional as F
+from agnews_utils.bert import distillation_loss
+
+teacher = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]])
+student_logits = torch.tensor([[1.0, 0.5, -1.0], [0.0, 2.0, -0.5]])
+true_classes = torch.tensor([0, 1])
+soft = -(teacher * F.log_softmax(student_logits, dim=1)).sum(dim=1).mean()
+loss_by_hand = 0.7 * soft + 0.3 * F.cross_entropy(student_logits, true_classes)
+batch = {"teacher": teacher, "labels": true_classes}
+packaged = distillation_loss(temperature=1.0, hard_share=0.3)(student_logits, batch)
+print(f"{loss_by_hand:.4f}, {packaged:.4f}")
+
+# %% [markdown]
+# There is a trap. A teacher knows the rows that it has learned from by heart: there its answer is the label once more.
+# So split the rows in three, and let each be answered by models that learned from the other two thirds
+# (*out of fold*). Recorded, with {{ results.students.ag_news.rows | count }} rows and
+# {{ results.students.ag_news.unlabeled_rows | count }} more whose labels nobody used:
+
+# %%
+recorded_students = runtime.recorded("students")
+students = pd.DataFrame(recorded_students["students"]).set_index(["student", "teacher"])
+students["p"] = students["p_values"].map(lambda values: ", ".join(f"{p:.2g}" for p in values))
+students[["alone", "test_accuracy", "difference", "low", "high", "p"]].round(4)
+
+# %% tags=["author"]
+recipes_of_bert = pd.DataFrame(runtime.recorded("bert_recipes")["recipes"]).set_index(["encoder", "recipe"])
+assert students.loc[("bundled", "bundled and linear"), "low"] > 0
+assert students.loc[("minilm", "MiniLM and linear"), "low"] > 0
+longer = recipes_of_bert.loc[("bundled", "nine epochs, 25 % hidden"), "test_accuracies"]
+assert max(longer) < students.loc[("bundled", "bundled and linear"), "test_accuracy"], "longer training explains it"
+
+# %% [markdown]
+# `alone` and `test_accuracy`: medians of three seeds without and with a teacher; `difference`: of the means, with its paired
+# 95% interval over the test rows; `p`: McNemar's, seed by seed. The gains are a few tenths of a point: over all seeds
+# the interval stays above zero for two of the three students, while most single runs could not tell. Two findings are
+# worth more than that. The small network learns as much from an average of *itself* and the linear model, which are
+# right on {{ results.students.ag_news.teachers["bundled and linear"] | percent }} of the rows to learn from, as from one
+# with MiniLM in it ({{ results.students.ag_news.teachers["MiniLM and linear"] | percent }}): we cannot tell its two teachers apart.
+# And it ends within {{ results.students.ag_news.behind_minilm | points(2) }} points of MiniLM, which has
+# {{ results.students.ag_news.times_parameters | fixed(1) }} times its weights.
+#
+# Is it the teacher, or only that a student trains longer, nine epochs instead of six? Alone the small network has
+# {{ results.students.ag_news.longer | percent(2) }} with nine (median of three seeds): not longer, better taught.
 
 # %% [markdown]
 # ## Where is it wrong?
@@ -1036,7 +1127,7 @@ print(f"{(hits_by_model == len(right)).mean():.1%} of the rows are right for all
       f"of {len(right)} models")
 
 # %% tags=["author"]
-assert nobody < 0.3, "a third of the rows beats every model: are labels and texts aligned?"
+assert nobody < 0.3 or not news.measured, "a third of the rows beats every model: are labels and texts aligned?"
 
 # %% [markdown]
 # On AG News {{ ag_news.nobody | percent }} of the rows defeat every model. Not all of them are lost: a
@@ -1115,7 +1206,8 @@ print(f"{hard.sum()} hard briefs, {(~hard).sum()} plain ones; low, high: 95% int
 hardness.round(3)
 
 # %% tags=["author"]
-assert (hardness["plain"] > hardness["hard"]).mean() > 0.7, "hard briefs should be hard for most models"
+harder = (hardness["plain"] > hardness["hard"]).mean() > 0.7
+assert harder or not news.measured, "hard briefs should be hard for most models"
 
 # %% [markdown]
 # With so few hard briefs an interval is more than twenty points wide: enough to see that they are harder
@@ -1129,14 +1221,19 @@ assert (hardness["plain"] > hardness["hard"]).mean() > 0.7, "hard briefs should 
 # Slices need rows that happen to be in the test set. The other way is to *write* the rows: what must a
 # model that reads news be able to do? Ribeiro and others (2020) call it CheckList, after the lists that
 # software testers work through, and they have three kinds of tests. They need a model that runs, not
-# stored predictions, so we test the linear model from above.
+# stored predictions, so we test the linear model from above. (Where the texts are written for news and
+# your classes are others, a model of News Briefs takes its place.)
 
 # %%
-def answer(texts):
-    return linear.predict_proba(list(texts)).argmax(axis=1)
+of_news = linear
+if names != CLASS_NAMES:
+    of_news = LinearClassifier().fit(briefs.train["text"], briefs.train["label"])
+
+def answer(texts, model=linear):
+    return model.predict_proba(list(texts)).argmax(axis=1)
 
 sample = test.sample(min(len(test), 1_000), random_state=0)["text"].tolist()
-", ".join(CLASS_NAMES[k] for k in answer(["Keeper saves two penalties", "Oil prices rise again"]))
+", ".join(CLASS_NAMES[k] for k in answer(["Keeper saves two penalties", "Oil prices rise again"], of_news))
 
 # %% [markdown]
 # **Minimum functionality.** Texts so simple that nobody may get them wrong. A few patterns with a gap
@@ -1155,7 +1252,7 @@ simple_texts = sum(map(len, patterns.values())) * len(fillers)
 failed = []
 for name, texts in patterns.items():
     filled = [text.format(filler) for text in texts for filler in fillers]
-    for text, k in zip(filled, answer(filled)):
+    for text, k in zip(filled, answer(filled, of_news)):
         if CLASS_NAMES[k] != name:
             failed.append(f"{name}, model says {CLASS_NAMES[k]}: {text}")
 print(f"{len(failed)} of {simple_texts} failed", *failed[:5], sep="\n")
@@ -1211,8 +1308,9 @@ invariance = pd.DataFrame(invariance).T
 invariance.round(3)
 
 # %% tags=["author"]
-assert invariance.loc["all in capitals", "other answer"] == 0, "the linear model lowers the case"
-assert invariance["other answer"].max() < 0.25, "a change that should not matter matters much"
+if news.measured:
+    assert invariance.loc["all in capitals", "other answer"] == 0, "the linear model lowers the case"
+    assert invariance["other answer"].max() < 0.25, "a change that should not matter matters much"
 
 # %% [markdown]
 # Capitals change nothing, and that is no luck: TF-IDF lowers the case before it counts. For a typing
@@ -1229,15 +1327,15 @@ assert invariance["other answer"].max() < 0.25, "a change that should not matter
 SPORTS = CLASS_NAMES.index("Sports")
 endings = {"a sports sentence": " The coach praised the goalkeeper after the match.",
            "its denial": " No coach, no goalkeeper and no match was involved."}
-before_ending = linear.predict_proba(sample)[:, SPORTS]
+before_ending = of_news.predict_proba(sample)[:, SPORTS]
 direction = {}
 for name, ending in endings.items():
-    after_ending = linear.predict_proba([text + ending for text in sample])[:, SPORTS]
+    after_ending = of_news.predict_proba([text + ending for text in sample])[:, SPORTS]
     direction[name] = (after_ending > before_ending).mean()
 {name: f"Sports more probable in {share:.1%} of the texts" for name, share in direction.items()}
 
 # %% tags=["author"]
-assert direction["a sports sentence"] > 0.95, "a sports sentence should speak for sports"
+assert direction["a sports sentence"] > 0.95 or not news.measured, "a sports sentence should speak for sports"
 
 # %% [markdown]
 # The first test is passed, the second is failed: a denial moves {{ ag_news.behavior.denial | percent }}
@@ -1255,12 +1353,12 @@ assert direction["a sports sentence"] > 0.95, "a sports sentence should speak fo
 
 # %%
 headline = "Chip maker sues rival over patents as shares fall"
-values = linear.features.transform([headline])  # (1, terms), sparse
-k = answer([headline])[0]
-terms = linear.features.get_feature_names_out()[values.indices]
-contributions = pd.Series(values.data * linear.machine.coef_[k, values.indices], index=terms)
-margin = linear.machine.decision_function(values)[0, k]
-assert np.isclose(contributions.sum() + linear.machine.intercept_[k], margin, atol=1e-4)
+values = of_news.features.transform([headline])  # (1, terms), sparse
+k = answer([headline], of_news)[0]
+terms = of_news.features.get_feature_names_out()[values.indices]
+contributions = pd.Series(values.data * of_news.machine.coef_[k, values.indices], index=terms)
+margin = of_news.machine.decision_function(values)[0, k]
+assert np.isclose(contributions.sum() + of_news.machine.intercept_[k], margin, atol=1e-4)
 print(f"{CLASS_NAMES[k]}, margin {margin:+.2f}")
 contributions.sort_values(key=abs, ascending=False).head(8).round(2)
 
@@ -1275,7 +1373,7 @@ falls = []
 for place in range(values.nnz):
     without = values.copy()
     without.data[place] = 0
-    falls.append(margin - linear.machine.decision_function(without)[0, k])
+    falls.append(margin - of_news.machine.decision_function(without)[0, k])
 assert np.allclose(falls, contributions, atol=1e-4)
 print(f"{len(falls)} terms, largest difference {np.abs(falls - contributions).max():.0e}")
 
@@ -1287,7 +1385,7 @@ print(f"{len(falls)} terms, largest difference {np.abs(falls - contributions).ma
 from agnews_utils.evaluation import occlusion
 
 def margin_of(texts):
-    return linear.machine.decision_function(linear.features.transform(texts))[:, k]
+    return of_news.machine.decision_function(of_news.features.transform(texts))[:, k]
 
 tokens = headline.split()
 shorter = [" ".join(tokens[:place] + tokens[place + 1:]) for place in range(len(tokens))]
@@ -1313,25 +1411,27 @@ ax = plots.bars(fall.to_dict(), title, "fall of the margin without this word", n
 def hangs_on_one_word(rows):
     flags = []
     for text in test["text"].iloc[rows]:
-        words = text.split()
+        words = text.split()[:200]  # all of a news text
         shorter = [" ".join(words[:place] + words[place + 1:]) for place in range(len(words))]
-        flags.append((answer(shorter) != answer([text])).any())
-    return np.mean(flags)
+        flags.append((answer(shorter) != answer([" ".join(words)])).any())
+    return np.mean(flags) if flags else 0.0
 
 linear_sure = linear.predict_proba(test["text"]).max(axis=1)
 mistakes, hits = np.flatnonzero(linear_answers != labels)[:150], np.flatnonzero(linear_answers == labels)
-just_as_sure = hits[np.abs(linear_sure[hits] - linear_sure[mistakes][:, None]).argmin(axis=1)]
+gaps_of_sureness = np.abs(linear_sure[hits] - linear_sure[mistakes][:, None])  # (mistakes, hits)
+just_as_sure = hits[gaps_of_sureness.argmin(axis=1)] if len(hits) else hits
 
 # %%
 hanging = {}
 for name, rows in {"mistakes": mistakes, "hits": hits[:150], "hits just as sure": just_as_sure}.items():
     share = hangs_on_one_word(rows)
-    low, high = accuracy_interval(share, len(rows))
+    low, high = accuracy_interval(share, max(len(rows), 1))
     hanging[name] = {"rows": len(rows), "hangs on one word": share, "low": low, "high": high}
 pd.DataFrame(hanging).T.round(3)
 
 # %% tags=["author"]
-assert hanging["mistakes"]["hangs on one word"] > hanging["hits"]["hangs on one word"]
+more = hanging["mistakes"]["hangs on one word"] > hanging["hits"]["hangs on one word"]
+assert more or not news.measured
 
 # %% [markdown]
 # On AG News {{ ag_news.hanging.mistakes["hangs on one word"] | percent }} of the mistakes hang on one
@@ -1451,7 +1551,8 @@ else:
 suspects = suspect_rows(labels, cooled[best][0])
 print(f"{len(suspects)} of {len(test):,} test rows are suspect")
 worst = suspects[:8]
-show(read_closely(test.iloc[worst], cooled[best][0][worst], count=8))
+if len(worst):
+    show(read_closely(test.iloc[worst], cooled[best][0][worst], count=8))
 
 # %% [markdown]
 # Do not "clean" a test set with the model that is to be tested on it: that only removes its own
@@ -1535,11 +1636,12 @@ print((weighed / weighed.sum()).round(3))
 # the test rows. We draw a test set with seven in ten Sci/Tech, each row at most once:
 
 # %%
-learned_shares = np.bincount(fit_rows["label"], minlength=4) / len(fit_rows)
-desk_shares = np.array([0.1, 0.1, 0.1, 0.7])
-size = int((np.bincount(labels, minlength=4) / desk_shares).min())
+classes = len(names)
+learned_shares = np.bincount(fit_rows["label"], minlength=classes) / len(fit_rows)
+desk_shares = np.append(np.full(classes - 1, round(0.3 / (classes - 1), 6)), 0.7)  # the last is frequent
+size = int((np.bincount(labels, minlength=classes) / desk_shares).min())
 rng = np.random.default_rng(0)
-desk = np.concatenate([rng.choice(np.flatnonzero(labels == k), int(size * share), replace=False)
+desk = np.concatenate([rng.choice(np.flatnonzero(labels == k), max(1, int(size * share)), replace=False)
                        for k, share in enumerate(desk_shares)])
 
 def with_shares(answers, shares):
@@ -1572,12 +1674,12 @@ shares = learned_shares
 for _ in range(100):
     shares = with_shares(at_desk, shares).mean(axis=0)  # the mean probability of each class
 
-counted = np.bincount(at_desk.argmax(axis=1), minlength=4) / len(desk)
+counted = np.bincount(at_desk.argmax(axis=1), minlength=classes) / len(desk)
 three_columns = {"truth": desk_shares, "answers counted": counted, "estimated": shares}
-pd.DataFrame(three_columns, index=CLASS_NAMES).round(3)
+pd.DataFrame(three_columns, index=names).round(3)
 
 # %% tags=["author"]
-assert abs(shares[3] - 0.7) < 0.15, "the estimated shares are far from the truth"
+assert abs(shares[-1] - 0.7) < 0.15 or not news.measured, "the estimated shares are far from the truth"
 
 # %% [markdown]
 # No label was used for the last column. It assumes that only the shares have changed. For news from
@@ -1644,7 +1746,6 @@ which.assign(accuracy=which["model"].map(costs["accuracy"]).round(4))
 # > flatter? A bag of embeddings, a few seeds, and after each epoch the answers on test rows:
 
 # %%
-import torch
 from agnews_utils.vocabulary import make_loader
 from agnews_utils.rnn import BagOfEmbeddings
 from agnews_utils.training import fit, predict
@@ -1667,7 +1768,7 @@ def note(history, network):
 
 for seed in range(5):
     torch.manual_seed(seed)
-    network = BagOfEmbeddings(len(vocab), embedding_size=16, buckets=5_000, word_dropout=0.2)
+    network = BagOfEmbeddings(len(vocab), classes, embedding_size=16, buckets=5_000, word_dropout=0.2)
     fit(network, learn, epochs=10, learning_rate=1e-2, schedule="constant", seed=seed, on_epoch=note)
 
 # %% [markdown]
@@ -1688,7 +1789,8 @@ flattery = {name: float(np.mean(values)) for name, values in added.items()}
 print({name: f"{100 * value:+.1f} points" for name, value in flattery.items()})
 
 # %% tags=["author"]
-assert 0 < flattery["epoch"] < flattery["epoch and seed"] < 0.1, "picking should flatter a little"
+a_little = 0 < flattery["epoch"] < flattery["epoch and seed"] < 0.1
+assert a_little or not news.measured, "picking should flatter a little"
 
 # %% [markdown]
 # On {{ ag_news.picking_rows | count }} rows picked from, the best of ten epochs looks
@@ -1705,10 +1807,13 @@ assert 0 < flattery["epoch"] < flattery["epoch and seed"] < 0.1, "picking should
 is_leak = near_duplicates_in_train(test["text"], fit_rows["text"])  # of the training rows
 rest = fit_rows[~is_leak].sample(min((~is_leak).sum(), 20_000), random_state=0)
 swapped = pd.concat([rest[is_leak.sum():], fit_rows[is_leak]])  # as many rows, some of them leaks
+enough_rest = len(rest) > is_leak.sum() and rest["label"].nunique() == classes
+if not enough_rest:
+    print("So many training rows are near duplicates of test rows that too few others are left.")
 
 leak_right = {}
-for name, rows in {"with near duplicates": swapped, "without": rest}.items():
-    leaky = LinearClassifier().fit(rows["text"], rows["label"])
+for name, rows in {"with near duplicates": swapped, "without": rest}.items() if enough_rest else []:
+    leaky = LinearClassifier(classes=classes).fit(rows["text"], rows["label"])
     leak_right[name] = leaky.predict_proba(test["text"]).argmax(axis=1) == labels
 
 # %%
@@ -1716,14 +1821,15 @@ leak = {}
 all_rows = np.ones_like(has_near_duplicate)
 for name, rows in {"rows with a near duplicate": has_near_duplicate, "all rows": all_rows}.items():
     pair = [flags[rows] for flags in leak_right.values()]
-    if rows.any():
+    if pair and rows.any():
         won = mcnemar(*pair)
         leak[name] = {"rows": rows.sum(), "difference": pair[0].mean() - pair[1].mean(),
                       "won": won.only_a, "lost": won.only_b, "p": won.p_value}
 pd.DataFrame(leak).T.round(4)
 
 # %% tags=["author"]
-assert abs(leak["all rows"]["difference"]) < 0.05, "near duplicates change the score by points: split again"
+by_points = abs(leak["all rows"]["difference"]) >= 0.05 if leak else False
+assert not (by_points and news.measured), "near duplicates change the score by points: split again"
 
 # %% [markdown]
 # On AG News {{ ag_news.leak["rows with a near duplicate"].rows | count }} test rows have a near
@@ -1771,7 +1877,7 @@ pair_facts = {
     "first": first, "second": second, "lowest": of_pair["calibrated mean"].min(),
     "highest": of_pair["calibrated mean"].max(), "first_alone": middle[first], "second_alone": middle[second],
     "p_first": of_pair["p against first"].max(), "p_second": of_pair["p against second"].max(),
-    "rescued": int((mean_hits & ~first_hits & ~second_hits).sum()), "better_has": wins / split.sum(),
+    "rescued": int((mean_hits & ~first_hits & ~second_hits).sum()), "better_has": wins / max(split.sum(), 1),
     "kept": kept, "surer": surer, "picked": picked_pair,
     "rank_correlation": rank_correlation if len(all_pairs) > 2 else None,
     "place": places.get(f"{first} + {second}", places.get(f"{second} + {first}")),
@@ -1794,7 +1900,7 @@ facts_of_run = {
     "curse": {"valid": on_valid[best], "test": middle[best], "p": choice.p_value,
               "fell": winner_fell, "others_fell": others_fell},
     "calibration": calibration.to_dict("index"), "farthest": farthest, "farthest_before": before,
-    "farthest_after": after, "most_missed": [CLASS_NAMES[taken], CLASS_NAMES[for_what], int(missed.max())],
+    "farthest_after": after, "most_missed": [names[taken], names[for_what], int(missed.max())],
     "abstain": {"goal": goal, "coverage": answers_it.mean(), "accuracy": kept_right.mean()},
 }
 

@@ -95,6 +95,7 @@ def run_setup(monkeypatch, repository, in_colab, installed, wish="", encoder=Fal
     plots.use_course_style = lambda: started.append("style")
     data = type(sys)("data")
     data.download_ag_news = lambda: started.append("AG News")
+    data.check_needs = lambda: started.append("needs")
     download = type(sys)("download")
     download.main = lambda arguments: started.append("encoder") or 1  # a failure harms nothing
     package = type(sys)("agnews_utils")
@@ -124,12 +125,12 @@ def test_setup_installs_from_the_repository_on_colab(monkeypatch):
     assert "git+https://github.com/{REPOSITORY}" in line
     assert "torch" not in line
     assert "--upgrade" not in line
-    assert started == ["runtime", "style"]
+    assert started == ["runtime", "style", "needs"]
 
 
 def test_setup_downloads_ag_news_when_asked_to(monkeypatch):
     _, started = run_setup(monkeypatch, "ada/news", True, True, wish="USE_AG_NEWS = True")
-    assert started == ["runtime", "style", "AG News"]
+    assert started == ["runtime", "style", "AG News", "needs"]
 
 
 @pytest.mark.parametrize(("in_colab", "fetched"), [(True, ["encoder"]), (False, [])])
@@ -137,9 +138,9 @@ def test_setup_fetches_the_encoder_on_colab_where_a_chapter_loads_one(
     monkeypatch, in_colab, fetched
 ):
     _, started = run_setup(monkeypatch, "ada/news", in_colab, True, encoder=True)
-    assert started == ["runtime", "style", *fetched]
+    assert started == ["runtime", "style", "needs", *fetched]
     _, started = run_setup(monkeypatch, "ada/news", in_colab, True)
-    assert started == ["runtime", "style"]
+    assert started == ["runtime", "style", "needs"]
 
 
 def test_the_chapters_that_load_any_encoder_are_known():

@@ -13,7 +13,7 @@ from agnews_utils.bert.attention import (
     multi_head_attention,
     sinusoidal_positions,
 )
-from agnews_utils.bert.batches import HiddenPieces
+from agnews_utils.bert.batches import HiddenPieces, distillation_loss
 from agnews_utils.bert.encoder import (
     bundled_encoder,
     load_encoder,
@@ -59,6 +59,7 @@ __all__ = [
     "bundled_encoder",
     "contrastive_loss",
     "corrupt",
+    "distillation_loss",
     "encode_for_bert",
     "encode_rows",
     "encoder_layer",

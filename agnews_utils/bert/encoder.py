@@ -31,6 +31,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from agnews_utils.bert.pooling import MeanPooledClassifier
 from agnews_utils.data.corpus import CLASS_NAMES
 from agnews_utils.files import (
     course_path,
@@ -227,7 +228,7 @@ def load_encoder(
     Returns
     -------
     model : PreTrainedModel
-        In evaluation mode, float32, on the CPU.
+        In evaluation mode, float32, on the CPU. With the pooling that it was saved with.
     tokenizer : PreTrainedTokenizerFast
         The tokenizer that belongs to it.
 
@@ -373,7 +374,12 @@ class Head:
 def has_head(config: PretrainedConfig) -> bool:
     """Tell whether an encoder was saved with a head for classification."""
     kinds = config.architectures or []
-    return any(kind.endswith("ForSequenceClassification") for kind in kinds)
+    return any(kind.endswith("ForSequenceClassification") for kind in kinds) or _is_pooled(config)
+
+
+def _is_pooled(config: PretrainedConfig) -> bool:
+    """Tell whether the head that was saved reads the mean of the states."""
+    return MeanPooledClassifier.__name__ in (config.architectures or [])
 
 
 def _numbered(classes: int) -> list[str]:
@@ -408,6 +414,8 @@ def _read(
             body = model.base_model.state_dict()
             model = AutoModelForSequenceClassification.from_config(model.config)
             model.base_model.load_state_dict(body)
+        if _is_pooled(config):
+            model = MeanPooledClassifier.of(model, keep_head=True)
     mismatched = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
     return model.float().eval(), tokenizer, sorted([*report["missing_keys"], *mismatched])
 

@@ -7,6 +7,7 @@ compared is the *difference* on each row (cleaning_study, "A fair comparison").
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
@@ -239,6 +240,8 @@ def term_counts(texts: Sequence[str]) -> csr_matrix:
     vectorizer = CountVectorizer(
         lowercase=False, token_pattern=TOKEN, ngram_range=(1, 2), dtype=np.float32
     )
+    if not any(re.search(TOKEN, text) for text in texts):  # a lossy step may leave nothing
+        return csr_matrix((len(texts), 1), dtype=np.float32)
     return vectorizer.fit_transform(texts)
 
 
@@ -248,13 +251,14 @@ def split_answers(
     """Fit TF-IDF and a linear support vector machine on some rows; say which others it gets right.
 
     Nothing is learned from the rows `valid`: terms that fewer than two rows of `fit` hold are
-    dropped, and the weights of the others come from `fit` alone.
+    dropped, unless all are so rare, and the weights of the others come from `fit` alone.
 
     Returns
     -------
     array of bool, shape (len(valid),)
     """
-    known = np.flatnonzero(counts[fit].getnnz(axis=0) >= 2)
+    rows_with = counts[fit].getnnz(axis=0)
+    known = np.flatnonzero(rows_with >= min(2, rows_with.max()))
     weights = TfidfTransformer(sublinear_tf=True)
     fit_matrix = weights.fit_transform(counts[fit][:, known])
     model = LinearSVC(C=c, random_state=0).fit(fit_matrix, labels[fit])

@@ -2,8 +2,8 @@
 
 `corpus` names the files of AG News, `ag_news_csv` reads them, `download` fetches them; `own_data`
 reads anybody's texts (`formats`: the files, `columns`: what is in them, `text_files`: one text a
-file), and `loading` is the door to all. `exploration` counts, `duplicates` finds texts that are (nearly) the same, `splitting`
-carves validation rows.
+file), and `loading` is the door to all; `needs` says what chapters need. `exploration` counts,
+`duplicates` finds texts that are (nearly) the same, `splitting` carves validation rows.
 """
 
 from agnews_utils.data.ag_news_csv import read_news_csv
@@ -25,12 +25,14 @@ from agnews_utils.data.exploration import (
     news_source,
 )
 from agnews_utils.data.loading import load_news, read_truth
+from agnews_utils.data.needs import check_needs
 from agnews_utils.data.splitting import train_valid_split
 
 __all__ = [
     "CLASS_NAMES",
     "accuracy_interval",
     "artifact_counts",
+    "check_needs",
     "class_log_odds",
     "download_ag_news",
     "jaccard",

@@ -57,6 +57,8 @@ class News:
         Training rows of the data set, where `train` holds a part of them only.
     carved : bool
         Whether the test rows were set aside from the training rows, since no file held any.
+    as_ag_news : bool
+        Whether `train.csv` and `test.csv` are there in the format of AG News.
     """
 
     name: str
@@ -67,12 +69,21 @@ class News:
     classes: tuple[str, ...] = tuple(CLASS_NAMES)
     rows_there: int | None = None
     carved: bool = False
+    as_ag_news: bool = False
 
     @property
     def complete(self) -> bool:
         """Whether both files are the official AG News files, all 120,000 and 7,600 rows."""
         whole = len(self.train) == AG_NEWS_ROWS["train.csv"]
         return self.name == "ag_news" and self.md5 == AG_NEWS_MD5 and whole
+
+    @property
+    def measured(self) -> bool:
+        """Whether the course's own numbers come from it: AG News or News Briefs.
+
+        What a chapter asserts about its results was measured there, and holds there only.
+        """
+        return self.name in ("ag_news", "newsbriefs")
 
     @property
     def description(self) -> str:
@@ -130,7 +141,9 @@ def load_news(
     folder or an archive (`.zip`, `.tar.gz`). What is found out is printed (`read as: semicolon,
     header, text in "Message", 2 classes: ham, spam`); what can be read in two ways is refused. Then
     an option decides. A file `dataset.toml` in the folder may hold the same options, for commands
-    and notebooks alike, and `classes.txt` the names of the classes, one a line.
+    and notebooks alike, and `classes.txt` the names of the classes, one a line. Training
+    rows that stand one class after the other are shuffled, since chapters take the first rows for an
+    example of all.
 
     Parameters
     ----------
@@ -170,6 +183,9 @@ def load_news(
         news, read_as = _as_ag_news(place), ""
     else:
         news, read_as = _own_data(place, options)
+        if _in_blocks(news.train):
+            news = replace(news, train=_shuffled(news.train))
+            remark += "; its training rows stood one class after the other, and were shuffled"
     where = "bundled with the course" if news.name in BUNDLED else f"from {shown_path(place)}"
     missing = [frame.attrs["missing_descriptions"] for frame in news]
     what = "description" if read_as == "" or read_as.startswith(_AG_NEWS_FORM) else "text"
@@ -197,7 +213,7 @@ def _is_ours(place: Path) -> bool:
 def _as_ag_news(folder: Path) -> News:
     md5 = {name: file_hash(folder / name, "md5") for name in NEWS_FILES}
     train, test = (read_news_csv(folder / name) for name in NEWS_FILES)
-    return News(_data_set_name(folder, md5), folder, train, test, md5)
+    return News(_data_set_name(folder, md5), folder, train, test, md5, as_ag_news=True)
 
 
 def _own_data(place: Path, given: Options) -> tuple[News, str]:
@@ -211,7 +227,7 @@ def _own_data(place: Path, given: Options) -> tuple[News, str]:
         if news is not None:
             own = tuple(CLASS_NAMES) if names is None else tuple(names)
             train, test = (relabelled(frame, own) for frame in news)
-            news = News(news.name, place, train, test, news.md5, own)
+            news = replace(news, train=train, test=test, classes=own)
             there = set(news.test["label"])
             untested = [repr(name) for label, name in enumerate(own) if label not in there]
             remark = f"; no test row of {', '.join(untested)}" if untested else ""
@@ -221,6 +237,18 @@ def _own_data(place: Path, given: Options) -> tuple[News, str]:
     train, test, classes = found.train, found.test, found.classes
     news = News(name, folder, train, test, found.md5, classes, carved=found.carved)
     return news, found.read_as
+
+
+def _in_blocks(rows: pd.DataFrame) -> bool:
+    """Tell whether the rows of one class follow one another, as in files made of folders."""
+    changes = (rows["label"].diff().iloc[1:] != 0).sum()
+    return len(rows) > 20 * changes and rows["label"].nunique() > 1
+
+
+def _shuffled(rows: pd.DataFrame) -> pd.DataFrame:
+    mixed = rows.sample(frac=1, random_state=0).reset_index(drop=True)
+    mixed.attrs = dict(rows.attrs)
+    return mixed
 
 
 _FEW = 0.01  # share of the rows up to which classes that AG News has not are mistakes
@@ -245,7 +273,8 @@ def _in_ag_news_form(folder: Path) -> News | None:
     if rows["label"].nunique() < len(CLASS_NAMES):
         return None
     md5 = {path.name: file_hash(path, "md5") for path in (train, test)}
-    return News(_data_set_name(folder, md5), folder, rows, read_news_csv(test), md5)
+    rows_to_test = read_news_csv(test)
+    return News(_data_set_name(folder, md5), folder, rows, rows_to_test, md5, as_ag_news=True)
 
 
 def _chosen_place(source: str | os.PathLike[str] | None) -> tuple[Path, str]:

@@ -245,9 +245,16 @@ class LinearClassifier:
         self.machine = LinearSVC(C=c, random_state=0)
 
     def fit(self, texts: Iterable[str], labels: ArrayLike) -> LinearClassifier:
-        """Learn from texts and their labels, numbers from 0; returns itself."""
+        """Learn from texts and their labels, numbers from 0; returns itself.
+
+        Where no term is in as many rows as asked for, as in texts without spaces, all terms count.
+        """
         texts = list_of_texts(texts)
-        self.machine.fit(self.features.fit_transform(texts), labels)
+        try:
+            features = self.features.fit_transform(texts)
+        except ValueError:
+            features = self.features.set_params(min_df=1).fit_transform(texts)
+        self.machine.fit(features, labels)
         return self
 
     def predict_proba(self, texts: Iterable[str]) -> np.ndarray:

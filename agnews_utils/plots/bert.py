@@ -20,18 +20,15 @@ _BLUE, _ORANGE, _GREEN, _RED = (sns.color_palette("colorblind")[i] for i in (0, 
 _PURPLE = sns.color_palette("colorblind")[4]
 
 MODELS = {
-    "fine-tuned": ("pre-trained, fine-tuned", _BLUE, "-"),
-    "self-trained": ("pre-trained, frozen, self-trained", _PURPLE, (0, (5, 1, 1, 1))),
-    "frozen": ("pre-trained, frozen", _GREEN, "--"),
-    "linear": ("TF-IDF + linear model", GREY, "-."),
-    "random": ("random weights", _RED, ":"),
     "words linear": ("TF-IDF + linear model", GREY, "-."),
+    "bundled random": ("bundled encoder, random weights", _RED, ":"),
     "bundled frozen": ("bundled encoder, frozen", _ORANGE, ":"),
+    "bundled contrastive": ("bundled encoder, tuned by pairs", _PURPLE, "-."),
+    "bundled fine-tuned": ("bundled encoder, fine-tuned", _ORANGE, "-"),
     "minilm frozen": ("MiniLM, frozen", _GREEN, "--"),
     "minilm frozen, self-trained": ("MiniLM, frozen, self-trained", _PURPLE, (0, (5, 1, 1, 1))),
     "minilm contrastive": ("MiniLM, tuned by pairs", _RED, "-"),
     "minilm fine-tuned": ("MiniLM, fine-tuned", _BLUE, "-"),
-    "minilm fine-tuned, all rows": ("MiniLM, fine-tuned, all rows", _BLUE, "none"),
 }
 """Label, color and line of each model in `error_by_rows`."""
 
@@ -229,9 +226,8 @@ def error_by_rows(
         aside = 1.05 ** (place - (len(shown) - 1) / 2)
         across = [point["rows"] * aside for point in own]
         errors = [100 * (1 - np.array(point["accuracies"])) for point in own]
-        marker = "D" if style == "none" else None
         means = [e.mean() for e in errors]
-        ax.plot(across, means, linestyle=style, color=color, label=label, marker=marker)
+        ax.plot(across, means, linestyle=style, color=color, label=label)
         repeated = np.repeat(across, [len(e) for e in errors])
         ax.scatter(repeated, np.concatenate(errors), color=color, s=14, alpha=0.7, linewidths=0)
     every = sorted({point["rows"] for point in points})
@@ -245,7 +241,7 @@ def error_by_rows(
     place_of_legend: dict[str, Any] = {"loc": "lower left"}
     if len(shown) > 5:
         place_of_legend = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
-    ax.legend(title="a dot for each draw of rows", **place_of_legend)
+    ax.legend(title="a dot for each draw of rows, or seed", **place_of_legend)
     return label_axes(ax, title, "labeled rows (logarithmic)", y)
 
 

@@ -20,6 +20,7 @@ from agnews_utils.plots.style import (
     CLASS_COLORS,
     GREY,
     class_colors,
+    class_legend,
     label_axes,
     new_axes,
     require_names,
@@ -55,7 +56,7 @@ def confusion_map(
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     right = np.eye(len(counts), dtype=bool)
     notes = [
-        f"{count:,}" if hit else f"{count:,}\n{share:.1f}%"
+        f"{count:,}" if hit else "" if more and not count else f"{count:,}\n{share:.1f}%"
         for count, share, hit in zip(counts.flat, shares.flat, right.flat, strict=True)
     ]
     ax.set_facecolor("#EDEDED")  # what the mask leaves open: the diagonal
@@ -106,7 +107,7 @@ def class_curves(
         ax.plot(across, up, color=color, linewidth=1.8, label=name)
     if diagonal:
         ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="guessing")
-    ax.legend()
+    class_legend(ax, len(curves))
     return label_axes(ax, title, x, y)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 CLASS_COLORS = {
     "World": "#0072B2",
@@ -77,10 +78,28 @@ def new_axes(ax: Axes | None = None, width: float = 8.0, height: float = 4.0) ->
 
 
 def panels(count: int, title: str, width: float, height: float, sharey: bool = False) -> np.ndarray:
-    """Return the Axes of `count` panels side by side: a figure of `width` by `height` inches."""
-    figure, axes = plt.subplots(1, count, figsize=(width, height), sharey=sharey, squeeze=False)
+    """Return the Axes of `count` panels, five side by side; `height` inches are for one row."""
+    return _grid(count, title, width, height, sharey=sharey)[1]
+
+
+def _grid(
+    count: int,
+    title: str,
+    width: float,
+    height: float,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its panels in reading order, in rows of five."""
+    rows, columns = -(-count // 5), min(count, 5)
+    size = (width, height * rows)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, sharex=sharex, sharey=sharey, squeeze=False
+    )
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
-    return axes[0]
+    for unused in axes.flat[count:]:
+        unused.set_visible(False)
+    return figure, axes.ravel()[:count]
 
 
 def label_axes(ax: Axes, title: str, x: str, y: str) -> Axes:
@@ -89,6 +108,15 @@ def label_axes(ax: Axes, title: str, x: str, y: str) -> Axes:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     return ax
+
+
+def class_legend(ax: Axes, classes: int) -> None:
+    """Add the legend of a figure with something for each class; of many, it stands beside it."""
+    if classes <= len(OTHER_COLORS):
+        ax.legend()
+    else:
+        columns = -(-classes // 20)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, ncols=columns)
 
 
 def bars(
@@ -144,16 +172,18 @@ def length_histograms(
     """
     ax = new_axes(ax)
     lengths, names = np.asarray(lengths), np.asarray(classes)
-    edges = np.arange(0, longest + 2, 2)
-    for name, color in class_colors(names).items():
+    step = max(2, longest // 40)
+    edges = np.arange(0, longest + step, step)
+    shown = class_colors(names)
+    for name, color in shown.items():
         own = lengths[names == name]
         shares = 100 * np.histogram(own, edges)[0] / len(own)
         ax.stairs(shares, edges, color=color, linewidth=1.6, label=name)
-    ax.legend()
+    class_legend(ax, len(shown))
     beyond = (lengths >= edges[-1]).mean()
     if beyond:
         x += f"; {100 * beyond:.1f}% of the texts are longer than shown"
-    return label_axes(ax, title, x, "share of the class (%) in 2 words")
+    return label_axes(ax, title, x, f"share of the class (%) in {step} words")
 
 
 def density_by_class(
@@ -177,12 +207,9 @@ def density_by_class(
     """
     points, names = np.asarray(points), np.asarray(classes)
     shown = class_colors(names)
-    figure, axes = plt.subplots(
-        1, len(shown), figsize=(11, 4.4), sharex=True, sharey=True, squeeze=False
-    )
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    figure, axes = _grid(len(shown), title, 11, 4.4, sharex=True, sharey=True)
     (left, bottom), (right, top) = np.quantile(points, [0.005, 0.995], axis=0)
-    for ax, (name, color) in zip(axes[0], shown.items(), strict=True):
+    for ax, (name, color) in zip(axes, shown.items(), strict=True):
         across, up = points[names == name].T
         fade = sns.light_palette(color, as_cmap=True)
         extent = (left, right, bottom, top)
@@ -191,7 +218,7 @@ def density_by_class(
         label_axes(ax, name, "", "")
     figure.supxlabel(x, fontsize=10.5)
     figure.supylabel(y, fontsize=10)
-    return axes[0]
+    return axes
 
 
 def percent_map(table: pd.DataFrame, title: str, x: str, y: str, ax: Axes | None = None) -> Axes:
@@ -200,7 +227,8 @@ def percent_map(table: pd.DataFrame, title: str, x: str, y: str, ax: Axes | None
     Colors compare the numbers of one line of the table: the darker, the larger its part of the
     line's sum. So a rare thing that only one column has is as visible as a frequent one.
     """
-    ax = new_axes(ax, width=7.0, height=1.2 + 0.34 * len(table))
+    width = max(7.0, 2.6 + 0.7 * table.shape[1])
+    ax = new_axes(ax, width=width, height=1.2 + 0.34 * len(table))
     parts = table.div(table.sum(axis=1).replace(0, 1), axis=0)
     sns.heatmap(parts, annot=table, fmt=".1f", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=ax)
     ax.tick_params(axis="y", rotation=0)
@@ -238,9 +266,10 @@ def scatters_by_class(
         ax.set_xticks([])
         ax.set_yticks([])
         label_axes(ax, name, "first component", "second component")
+    keyed = axes[-1] if len(shown) > len(OTHER_COLORS) else axes[0]
     for name, color in shown.items():
-        axes[0].scatter([], [], color=color, s=30, label=name)
-    axes[0].legend(loc="best")
+        keyed.scatter([], [], color=color, s=30, label=name)
+    class_legend(keyed, len(shown))
     return axes
 
 

@@ -16,7 +16,9 @@ from matplotlib.ticker import MaxNLocator
 from agnews_utils.plots.style import (
     CLASS_COLORS,
     GREY,
+    OTHER_COLORS,
     class_colors,
+    class_legend,
     label_axes,
     new_axes,
     require_names,
@@ -118,7 +120,10 @@ def probability_bars(
     ax.set_yticks(range(len(texts)), beside)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.65 / (height - 0.8)))
+    if len(names) > len(OTHER_COLORS):
+        class_legend(ax, len(names))
+    else:
+        ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.65 / (height - 0.8)))
     return label_axes(ax, title, "probability (%)", "")
 
 

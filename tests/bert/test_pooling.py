@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, DistilBertConfig
 from transformers import DistilBertForSequenceClassification as OtherModel
 
-from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.encoder import load_encoder, save_encoder
 from agnews_utils.bert.fine_tuning import pooled_states
 from agnews_utils.bert.pooling import (
     MeanPooledClassifier,
@@ -42,6 +42,22 @@ def test_padding_changes_no_answer():
     padded = torch.nn.functional.pad(ids, (0, 3)), torch.nn.functional.pad(mask, (0, 3))
     with torch.inference_mode():
         torch.testing.assert_close(model(ids, mask).logits, model(*padded).logits)
+
+
+def test_what_was_saved_with_the_mean_is_loaded_with_it(tmp_path):
+    source, tokenizer = load_encoder("bundled", quiet=True)
+    torch.manual_seed(0)
+    model = MeanPooledClassifier.of(source).eval()
+    save_encoder(model, tokenizer, tmp_path / "mine")
+    loaded, _ = load_encoder(tmp_path / "mine", quiet=True)
+    ids = torch.tensor([[2, 700, 900, 3]])
+    with torch.inference_mode():
+        logits = loaded(ids, torch.ones_like(ids)).logits
+        torch.testing.assert_close(logits, model(ids, torch.ones_like(ids)).logits)
+    other, _ = load_encoder(tmp_path / "mine", ["ham", "spam"], new_head=True, quiet=True)
+    assert isinstance(other, MeanPooledClassifier)
+    assert other.classifier.out_features == 2
+    torch.testing.assert_close(other.bert.state_dict(), source.bert.state_dict())
 
 
 def test_the_head_reads_the_mean_of_the_last_states_and_shares_the_encoder():

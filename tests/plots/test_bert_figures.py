@@ -85,15 +85,15 @@ def point(model: str, rows: int, *accuracies: float) -> dict:
 
 def test_error_by_rows_draws_the_mean_and_a_dot_for_each_draw():
     points = [
-        point("random", 400, 0.5),
-        point("random", 40, 0.3, 0.2),
-        point("fine-tuned", 40, 0.75, 0.65),
-        point("linear", 40, 0.6),
+        point("bundled random", 400, 0.5),
+        point("bundled random", 40, 0.3, 0.2),
+        point("bundled fine-tuned", 40, 0.75, 0.65),
+        point("words linear", 40, 0.6),
     ]
     ax = plots_bert.error_by_rows(points, "t")
     lines = {line.get_label(): line for line in ax.get_lines()}
-    assert set(lines) == {"pre-trained, fine-tuned", "TF-IDF + linear model", "random weights"}
-    random = lines["random weights"]
+    random = lines.pop("bundled encoder, random weights")
+    assert set(lines) == {"bundled encoder, fine-tuned", "TF-IDF + linear model"}
     assert random.get_xdata() == pytest.approx([40, 400], rel=0.1)  # a little beside the others
     assert random.get_ydata() == pytest.approx([75, 50])
     dots = {tuple(c.get_offsets()[:, 1].round(6)) for c in ax.collections}

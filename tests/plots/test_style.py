@@ -139,3 +139,28 @@ def test_other_classes_have_colors_and_an_order_too():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ham", "spam"]
     axes = plots.marking_words({"ham": {"a": 1.0}, "spam": {"b": 2.0}}, "t", "x")
     assert axes[0].patches[0].get_facecolor() != axes[1].patches[0].get_facecolor()
+
+
+def test_many_classes_get_rows_of_panels_and_a_legend_beside_the_figure(course_style):
+    names = [f"class {number:02}" for number in range(20)]
+    axes = plots.marking_words({name: {"word": 1.0} for name in names}, "t", "x")
+    assert [ax.get_title(loc="left") for ax in axes] == names
+    tops = {round(ax.get_subplotspec().rowspan.start) for ax in axes}
+    assert tops == {0, 1, 2, 3}
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    assert len(plots.density_by_class(points, 2 * names, "t", "x", "y")) == 20
+
+    ax = plots.length_histograms(range(40), 2 * names, "t")
+    ax.figure.canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    assert len(ax.get_legend().get_texts()) == 20
+    assert legend.x0 >= ax.get_window_extent().x1
+    assert legend.height < ax.figure.bbox.height
+
+
+def test_texts_of_a_thousand_words_are_on_the_axis():
+    lengths = [1_000, 1_010, 1_500]
+    ax = plots.length_histograms(lengths, ["a", "a", "b"], "t", longest=1_600)
+    (drawn,) = {round(patch.get_data().values.sum()) for patch in ax.patches}
+    assert drawn == 100  # each line adds up to all texts of its class
+    assert "in 40 words" in ax.get_ylabel()

@@ -26,9 +26,10 @@ if importlib.util.find_spec("agnews_utils") is None:
 from agnews_utils import plots, runtime
 runtime.start()
 plots.use_course_style()
+from agnews_utils.data import check_needs, download_ag_news
 if USE_AG_NEWS:
-    from agnews_utils.data import download_ag_news
-    download_ag_news()"""
+    download_ag_news()
+check_needs()  # of your own data, if AGNEWS_DATA names any"""
 ENCODER = """
 if IN_COLAB:  # a real BERT, 91 MB; where it cannot be had, the course's own small one is taken
     from agnews_utils.bert.download import main as download_encoder

@@ -73,10 +73,10 @@ LEARNING_CURVES = Picture(
     name="what-pretraining-buys",
     run="few_labels",
     data="ag_news",
-    numbers="curves",
+    numbers="picture",
     helper="agnews_utils.plots.bert:error_by_rows",
     title="AG News: the fewer labels, the more pre-training buys",
-    alt="Wrong test rows of AG News against the number of labeled rows, for five ways to train",
+    alt="Wrong test rows of AG News against the number of labeled rows, for six ways to train",
     caption=(
         "What pre-training buys (chapter bert): with ten labeled rows a class, a linear model on "
         "words is right on {{ ag_news.few.words_linear | percent }} of the test rows of AG News, "

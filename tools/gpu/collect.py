@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,73 +16,165 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from agnews_utils.bert.encoder import load_encoder
+from agnews_utils.bert.encoder import BUNDLED, MINILM, load_encoder
 from agnews_utils.bert.fine_tuning import predict_texts
 from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
-from agnews_utils.evaluation.predictions import Predictions, store_predictions
+from agnews_utils.evaluation.comparing import mcnemar
+from agnews_utils.evaluation.predictions import Predictions, store_predictions, stored_predictions
 from agnews_utils.files import written_whole
 from tools.gpu.rows import frames
 from tools.gpu.tuning import PROBABILITIES, average_teacher, finished
 from tools.reference import imdb, store
+from tools.reference.bert import TEXTS, encoder_version, full_summary
 from tools.reference.draws import Rows
-from tools.reference.few import few_point, few_summary
+from tools.reference.few import few_point, record_points
 
-POOLINGS = {"minilm-mean": "mean of all pieces", "minilm-cls": "[CLS]"}
-RECIPE = ("epochs", "learning_rate", "batch_size", "hidden", "smoothing")
+FULL = {"bert": "mini-mean", "bert-random": "random-mean", "minilm": "minilm-mean"}
+"""Key of a model -> the jobs that fine-tuned it on all rows, one a seed."""
+ENCODERS = {"mini": "bundled", "minilm": "minilm"}
+RECIPES = {
+    "bundled": {
+        "as chosen before": "mini-mean",
+        "[CLS] instead of the mean": "mini-cls",
+        "twice the learning rate, 20 % hidden": "mini-larger",
+        "nine epochs, 25 % hidden": "mini-hidden mini-best",
+    },
+    "minilm": {
+        "as chosen before": "minilm-mean",
+        "[CLS] instead of the mean": "minilm-cls",
+        "with R-Drop": "minilm-agreement",
+    },
+}
+STUDENTS = {
+    "student-own": ("bundled", "bundled and linear"),
+    "student-all": ("bundled", "MiniLM and linear"),
+    "minilm-taught": ("minilm", "MiniLM and linear"),
+}
+"""Jobs that learn from a teacher -> the student's encoder, and the teacher's members."""
+TEACHERS = {
+    "bundled and linear": ["mini-fold", "linear-fold"],
+    "MiniLM and linear": ["minilm-fold", "linear-fold"],
+}
+MEMBERS = {
+    "bundled": "mini-mean",
+    "bundled, taught": "student-own",
+    "minilm": "minilm-mean",
+    "minilm with R-Drop": "minilm-agreement",
+}
+"""Members of the averages, besides the linear model; those of minilm have seen other texts."""
+OWN_MEMBERS = ("bundled", "bundled, taught", "linear")
+"""Members that have seen nothing but AG News."""
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("-", 1)[1])
+
+
+def _runs(work: Path, prefix: str) -> dict[int, dict[str, Any]]:
+    """Return the finished runs of the jobs with a prefix, or several, by seed."""
+    found = finished(work, [f"{one}-[0-9]" for one in prefix.split()])
+    return {_number(name): run for name, run in found.items()}
+
+
+def _answers(work: Path, prefix: str) -> dict[int, dict[str, np.ndarray]]:
+    return {
+        seed: load_file(work / f"{prefix}-{seed}" / PROBABILITIES) for seed in _runs(work, prefix)
+    }
 
 
 def collect_full(work: Path, news: News) -> None:
-    """Record MiniLM, fine-tuned on all rows, and store its predictions."""
+    """Record what was fine-tuned on all rows, and store its predictions."""
     labels = store.split(news)[1]["label"].to_numpy()
-    content: dict[str, Any] = {"poolings": {}, "rows": len(store.split(news)[0])}
-    for prefix, pooling in POOLINGS.items():
-        runs = finished(work, [f"{prefix}-[0-9]"])
-        if not runs:
-            continue
-        seeds = {int(name.rsplit("-", 1)[1]): run for name, run in runs.items()}
-        accuracies = [run["test_accuracy"] for run in seeds.values()]
-        median = statistics.median(accuracies)
-        first = next(iter(seeds.values()))
-        content["poolings"][pooling] = {
-            "seeds": len(seeds),
-            "test_accuracy": median,
-            "test_accuracies": accuracies,
-            "interval": accuracy_interval(median, len(news.test)),
-            "valid_accuracies": [run["valid_accuracy"] for run in seeds.values()],
-            "best_epochs": [run["best_epoch"] for run in seeds.values()],
-            "curve": first["curve"],
-        } | {name: first["recipe"][name] for name in RECIPE}
-        content["parameters"] = first["parameters"]
-        content["device"] = first["environment"]["device"]
-        if prefix != "minilm-mean":
-            continue
-        content["readme_rows"] = [
-            store.readme_row("all-MiniLM-L6-v2", "bert", len(seeds), median, len(news.test))
-        ]
-        speed = speed_on_one_core(news)
-        for seed in seeds:
+    recorded_runs: store.Runs = store.finished("bert_full", news).get("runs", {})
+    for key, prefix in FULL.items():
+        speed = speed_on_one_core(MINILM if key == "minilm" else BUNDLED, news)
+        for seed, run in _runs(work, prefix).items():
+            recorded_runs.setdefault(key, {})[str(seed)] = {
+                name: run[name]
+                for name in ("parameters", "best_epoch", "valid_accuracy", "test_accuracy", "curve")
+            } | {
+                "recipe": run["recipe"],
+                "seconds": run["seconds"],
+                "rows": run["rows"],
+                "device": run["environment"]["device"],
+                "encoder": encoder_version(key),
+                "texts": TEXTS,
+            }
             found = load_file(work / f"{prefix}-{seed}" / PROBABILITIES)
-            cost = {"parameters": first["parameters"], "megabytes": 4 * first["parameters"] / 1e6}
+            cost = {"parameters": run["parameters"], "megabytes": 4 * run["parameters"] / 1e6}
             cost |= {"train_cpu_seconds": None, "documents_per_second": speed}
-            made = Predictions("minilm", seed, found["test"], found["valid"], labels, cost)
+            made = Predictions(key, seed, found["test"], found["valid"], labels, cost)
             store_predictions(news, made, store.RESULTS / "predictions")
-    best = content["poolings"]["mean of all pieces"]
-    content["test_accuracy"] = best["test_accuracy"]
-    store.record_run(
-        "minilm_full",
-        news,
-        content,
-        f"MiniLM on all rows: {best['test_accuracy']:.2%}, median of {best['seeds']} seeds",
-        seed=1,
-        cpu_seconds=0.0,
+    content = full_summary(recorded_runs, news)
+    headline = ", ".join(
+        f"{name}: {entry['test_accuracy']:.2%}" for name, entry in content["models"].items()
+    )
+    store.record_run("bert_full", news, content, headline, seed=1, cpu_seconds=0.0)
+
+
+BRIEFS = {"minilm": "briefs-minilm"}
+"""Key of a model -> the job that fine-tuned it on News Briefs with several recipes."""
+
+
+def collect_briefs(work: Path, news: News) -> None:
+    """Record MiniLM on News Briefs: the recipe that was listed first, and all of them beside it.
+
+    Validation rows are too few there to choose by: the first recipe was set down before.
+    """
+    labels = store.split(news)[1]["label"].to_numpy()
+    runs: store.Runs = store.finished("bert_full", news).get("runs", {})
+    entries = []
+    for key, job in BRIEFS.items():
+        speed = speed_on_one_core(MINILM, news)
+        found = finished(work, [job])
+        tried = found[job]["runs"] if found else []
+        for one in tried:
+            if one["number"]:
+                continue
+            answers = load_file(work / job / f"0-{one['seed']}.safetensors")
+            parameters = found[job].get("parameters") or _parameters(key)
+            runs.setdefault(key, {})[str(one["seed"])] = {
+                "parameters": parameters,
+                "best_epoch": None,
+                "valid_accuracy": one["valid_accuracy"],
+                "test_accuracy": one["test_accuracy"],
+                "curve": [],
+                "recipe": one["recipe"],
+                "device": found[job]["environment"]["device"],
+                "encoder": encoder_version(key),
+                "texts": TEXTS,
+            }
+            cost = {"parameters": parameters, "megabytes": 4 * parameters / 1e6}
+            cost |= {"train_cpu_seconds": None, "documents_per_second": speed}
+            made = Predictions(key, one["seed"], answers["test"], answers["valid"], labels, cost)
+            store_predictions(news, made, store.RESULTS / "predictions")
+        for number in sorted({one["number"] for one in tried}):
+            own = {one["seed"]: one for one in tried if one["number"] == number}
+            recipe = next(iter(own.values()))["recipe"]
+            words = {
+                name: recipe[name] for name in ("epochs", "learning_rate", "hidden", "pooling")
+            }
+            entries.append({"encoder": ENCODERS[key], **words} | _scores(own, news))
+    content = full_summary(runs, news)
+    headline = f"MiniLM: {content['models']['minilm']['test_accuracy']:.2%}"
+    store.record_run("bert_full", news, content, headline, seed=1, cpu_seconds=0.0)
+    tried_recipes = {"recipes": entries, "valid_rows": len(labels)}
+    headline = f"{len(entries)} recipes"
+    store.record_run("bert_recipes", news, tried_recipes, headline, seed=1, cpu_seconds=0.0)
+
+
+def _parameters(key: str) -> int:
+    model, _ = load_encoder(MINILM if key == "minilm" else BUNDLED, quiet=True)
+    return sum(value.numel() for value in model.base_model.parameters()) + 4 * (
+        model.config.hidden_size + 1
     )
 
 
-def speed_on_one_core(news: News, rows: int = 400) -> float:
-    """Return how many documents MiniLM answers in a CPU second; its weights do not matter."""
-    model, tokenizer = load_encoder("minilm")
+def speed_on_one_core(encoder: str, news: News, rows: int = 400) -> float:
+    """Return how many documents an encoder answers in a CPU second; its weights do not matter."""
+    model, tokenizer = load_encoder(encoder, quiet=True)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -93,24 +186,168 @@ def speed_on_one_core(news: News, rows: int = 400) -> float:
         torch.set_num_threads(threads)
 
 
+def collect_recipes(work: Path, news: News) -> None:
+    """Record how much the recipe changes: each tried with the same seed on all rows."""
+    entries = [
+        {"encoder": encoder, "recipe": words} | _scores(_runs(work, prefix), news)
+        for encoder, recipes in RECIPES.items()
+        for words, prefix in recipes.items()
+        if _runs(work, prefix)
+    ]
+    valid_rows = len(store.split(news)[1])
+    content = {"recipes": entries, "valid_rows": valid_rows}
+    headline = f"{len(entries)} recipes"
+    store.record_run("bert_recipes", news, content, headline, seed=1, cpu_seconds=0.0)
+
+
+def _scores(runs: dict[int, dict[str, Any]], news: News) -> dict[str, Any]:
+    accuracies = [run["test_accuracy"] for run in runs.values()]
+    median = statistics.median(accuracies)
+    return {
+        "seeds": len(runs),
+        "valid_accuracies": [run["valid_accuracy"] for run in runs.values()],
+        "test_accuracies": accuracies,
+        "test_accuracy": median,
+        "interval": accuracy_interval(median, len(news.test)),
+    }
+
+
+def collect_students(work: Path, news: News) -> None:
+    """Record what networks learned from the answers of others, against the same without them."""
+    parts = _labels(news)
+    truth = news.test["label"].to_numpy()
+    teachers = {}
+    for name, folds in TEACHERS.items():
+        answers = average_teacher(work, folds, parts)[: len(parts["fit"])]
+        teachers[name] = float((answers.argmax(1) == parts["fit"].labels).mean())
+    students = []
+    for prefix, (encoder, teacher) in STUDENTS.items():
+        alone = _answers(work, "mini-mean" if encoder == "bundled" else "minilm-mean")
+        taught = _answers(work, prefix)
+        if not taught:
+            continue
+        right = [
+            {seed: answer["test"].argmax(1) == truth for seed, answer in one.items()}
+            for one in (taught, alone)
+        ]
+        tests = [mcnemar(right[0][seed], right[1][seed]) for seed in right[0] if seed in right[1]]
+        by_row = np.mean(list(right[0].values()), 0) - np.mean(list(right[1].values()), 0)
+        reach = 1.96 * by_row.std(ddof=1) / len(by_row) ** 0.5
+        students.append(
+            {
+                "student": encoder,
+                "teacher": teacher,
+                "alone": statistics.median(float(one.mean()) for one in right[1].values()),
+                "p_values": [test.p_value for test in tests],
+                "difference": float(by_row.mean()),
+                "low": float(by_row.mean() - reach),
+                "high": float(by_row.mean() + reach),
+            }
+            | _scores(_runs(work, prefix), news)
+        )
+    longer = _runs(work, RECIPES["bundled"]["nine epochs, 25 % hidden"])
+    minilm, student = (_runs(work, prefix) for prefix in ("minilm-mean", "student-own"))
+    content = {
+        "longer": statistics.median(run["test_accuracy"] for run in longer.values()),
+        "behind_minilm": statistics.median(run["test_accuracy"] for run in minilm.values())
+        - statistics.median(run["test_accuracy"] for run in student.values()),
+        "times_parameters": minilm[1]["parameters"] / student[1]["parameters"],
+        "students": students,
+        "teachers": teachers,
+        "rows": len(parts["fit"]),
+        "unlabeled_rows": len(parts["extra"]),
+    }
+    headline = ", ".join(f"{one['teacher']}: {one['test_accuracy']:.2%}" for one in students)
+    store.record_run("students", news, content, headline, seed=1, cpu_seconds=0.0)
+
+
+def collect_ensembles(work: Path, news: News) -> None:
+    """Record averages of all seeds of the members, for every choice of members."""
+    truth, valid = news.test["label"].to_numpy(), store.split(news)[1]["label"].to_numpy()
+    (linear, *_) = stored_predictions(news, store.RESULTS / "predictions")["linear"]
+    groups = {name: [*_answers(work, prefix).values()] for name, prefix in MEMBERS.items()}
+    groups = {name: answers for name, answers in groups.items() if answers}
+    groups["linear"] = [{"valid": linear.valid, "test": linear.test}]
+    averages = []
+    for size in range(1, len(groups) + 1):
+        for members in combinations(groups, size):
+            answers = [one for name in members for one in groups[name]]
+            valid_mean = np.mean([one["valid"] for one in answers], axis=0)
+            test_mean = np.mean([one["test"] for one in answers], axis=0)
+            accuracy = float((test_mean.argmax(1) == truth).mean())
+            averages.append(
+                {
+                    "members": list(members),
+                    "networks": len(answers),
+                    "valid_accuracy": float((valid_mean.argmax(1) == valid).mean()),
+                    "test_accuracy": accuracy,
+                    "interval": accuracy_interval(accuracy, len(truth)),
+                }
+            )
+    own = [one for one in averages if set(one["members"]) <= set(OWN_MEMBERS)]
+
+    def best(among: list[dict[str, Any]]) -> dict[str, Any]:
+        return max(among, key=lambda one: (one["valid_accuracy"], -one["networks"]))
+
+    content = {
+        "averages": averages,
+        "best": best(averages),
+        "best_own": best(own),
+        "tried": len(averages),
+        "tried_own": len(own),
+        "valid_rows": len(valid),
+        "readme_rows": [
+            _readme_row(
+                "Average of the members that validation rows prefer", best(averages), truth
+            ),
+            _readme_row("The same, of members that saw nothing but AG News", best(own), truth),
+        ],
+    }
+    headline = f"best on validation rows: {content['best']['test_accuracy']:.2%}"
+    store.record_run("ensembles", news, content, headline, seed=1, cpu_seconds=0.0)
+
+
+def _readme_row(label: str, average: dict[str, Any], truth: np.ndarray) -> dict[str, Any]:
+    networks = f"{label}, {average['networks']} models"
+    return store.readme_row(networks, "evaluation", 1, average["test_accuracy"], len(truth)) | {
+        "model": f"{networks} (chapter evaluation)"
+    }
+
+
+def collect_speed(work: Path, news: News) -> None:
+    """Record how fast MiniLM learns and answers on the GPU."""
+    found = finished(work, ["speed"])
+    if not found:
+        return
+    wanted = ("device", "documents", "tokens", "matrix_teraflops", "answering")
+    speed = found["speed"]
+    content = {name: speed[name] for name in wanted if name in speed}
+    content["training_documents_per_second"] = speed["training_documents_per_second"]
+    best = content["answering"][max(content["answering"], key=int)]
+    content["best"] = best | {"share_of_matrix_rate": None}
+    if "matrix_teraflops" in content:
+        content["best"]["share_of_matrix_rate"] = best["teraflops"] / content["matrix_teraflops"]
+    headline = f"{best['documents_per_second']:,.0f} documents a second on {content.get('device')}"
+    store.record_run("gpu_speed", news, content, headline, seed=1, cpu_seconds=0.0)
+
+
 def collect_curves(work: Path, news: News) -> None:
     """Record accuracy against the number of rows, as far as it was measured."""
-    points = []
+    measured = []
     for path in sorted(work.glob("curve-*/partial.json")):
         _, encoder, _ = path.parent.name.split("-", 2)
         for point in json.loads(path.read_text(encoding="utf-8")):
             size, accuracies = point["per_class"], point["accuracies"]
-            points.append(few_point(encoder, point["way"], size, accuracies, len(news.test)))
-    measured = {(point["encoder"], point["way"], point["per_class"]) for point in points}
-    points += [  # what a CPU has added
-        point
-        for point in store.finished("few_labels", news).get("points", [])
-        if (point["encoder"], point["way"], point["per_class"]) not in measured
-    ]
-    points.sort(key=lambda point: (point["encoder"], point["way"], point["per_class"]))
-    content = {"points": points, "texts": "repaired"} | few_summary(points, news)
-    headline = f"{len(points)} points"
-    store.record_run("few_labels", news, content, headline, seed=1, cpu_seconds=0.0)
+            name, way = ENCODERS[encoder], point["way"]
+            measured.append(few_point(name, way, size, accuracies, len(news.test)))
+    record_points(news, measured)
+
+
+def _labels(news: News) -> dict[str, Rows]:
+    return {
+        name: Rows([[]] * len(frame), frame["label"].to_numpy())
+        for name, frame in frames(news).items()
+    }
 
 
 def collect_teacher(work: Path, news: News) -> Path:
@@ -119,11 +356,8 @@ def collect_teacher(work: Path, news: News) -> Path:
     Rows are those to learn from, in the order of `tools.reference.store.split`, then those of
     `unlabelled_extra.csv`. Fold models of MiniLM and the linear model, averaged.
     """
-    parts = {
-        name: Rows([[]] * len(frame), frame["label"].to_numpy())
-        for name, frame in frames(news).items()
-    }
-    probabilities = average_teacher(work, ["minilm-fold", "linear-fold"], parts)
+    parts = _labels(news)
+    probabilities = average_teacher(work, TEACHERS["MiniLM and linear"], parts)
     right = (probabilities[: len(parts["fit"])].argmax(1) == parts["fit"].labels).mean()
     target = store.RESULTS / f"teacher.{news.name}.safetensors"
     about = {"train_md5": news.md5["train.csv"], "accuracy": f"{right:.4f}"}
@@ -133,20 +367,35 @@ def collect_teacher(work: Path, news: News) -> Path:
     return target
 
 
+COLLECTED = {
+    "full": collect_full,
+    "briefs": collect_briefs,
+    "recipes": collect_recipes,
+    "students": collect_students,
+    "ensembles": collect_ensembles,
+    "curves": collect_curves,
+    "speed": collect_speed,
+    "teacher": collect_teacher,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.gpu.collect", description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--data", default="ag_news")
     parser.add_argument("--reviews", help="film reviews (imdb, a folder, an archive): only these")
+    parser.add_argument("--only", nargs="*", choices=[*COLLECTED], help="all without")
     options = parser.parse_args(arguments)
     if options.reviews:
         imdb.take_in(options.work, load_news(options.reviews))
         return 0
     news = load_news(options.data)
-    collect_full(options.work, news)
-    collect_curves(options.work, news)
-    collect_teacher(options.work, news)
+    everything = (
+        ["briefs"] if store.is_small(news) else [one for one in COLLECTED if one != "briefs"]
+    )
+    for name in options.only or everything:
+        COLLECTED[name](options.work, news)
     return 0
 
 

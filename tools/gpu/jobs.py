@@ -25,17 +25,10 @@ from agnews_utils.runtime import pick_device
 from agnews_utils.training.inference import evaluation_mode
 from agnews_utils.vocabulary.batching import pad_batch
 from tools.gpu import rows as gpu_rows
-from tools.gpu.tuning import (
-    PROBABILITIES,
-    Recipe,
-    encoder_folder,
-    fold_numbers,
-    make_network,
-    rows_of,
-    train,
-)
+from tools.gpu.tuning import PROBABILITIES, encoder_folder, fold_numbers, rows_of
 from tools.pretraining import pretrain
 from tools.pretraining.texts import prepare as prepare_texts
+from tools.reference.fine_tuning import Recipe, make_network, train
 
 VOCABULARY, SEED = 8000, 42
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agnews_utils.runtime import recorded
-from tools.gpu.tuning import Recipe
+from tools.reference.fine_tuning import Recipe
 
 FOLDS = 3
 SEEDS = (1, 2, 3)
@@ -58,7 +58,7 @@ def make_plan(sources: dict[str, str], minutes: float, chapters: list[str]) -> l
     Parameters
     ----------
     sources : dict of str to str
-        "ag_news" and "newsbriefs" -> what `load_news` takes; "imdb", too, if film reviews are there.
+        "ag_news" and "newsbriefs" -> what `load_news` takes; film reviews, if any, as "imdb".
     minutes : float
         For pre-training.
     chapters : list of str

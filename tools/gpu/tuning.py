@@ -5,52 +5,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
-from torch import nn
 
-from agnews_utils.bert.batches import TaughtBatches, agreement_loss, distillation_loss
-from agnews_utils.bert.encoder import load_encoder, save_encoder
-from agnews_utils.bert.fine_tuning import layerwise_parameter_groups, pooled_ids, self_train
+from agnews_utils.bert.encoder import save_encoder
+from agnews_utils.bert.fine_tuning import pooled_ids, self_train
 from agnews_utils.bert.long_texts import cut_ids, windows
-from agnews_utils.bert.pooling import MeanPooledClassifier, contrastive_tuning
+from agnews_utils.bert.pooling import contrastive_tuning
 from agnews_utils.files import write_text, written_whole
-from agnews_utils.runtime import pick_device, seed_everything
+from agnews_utils.runtime import pick_device
 from agnews_utils.training.inference import device_of, predict
-from agnews_utils.training.loop import fit
-from agnews_utils.training.optimizers import AdamW
-from agnews_utils.vocabulary.batching import make_loader
 from tools.gpu.rows import read_rows
-from tools.pretraining.pretrain import faster_precision
-from tools.reference.bert import hide_pieces
 from tools.reference.draws import DRAWS, Rows, draw_rows, linear_head
+from tools.reference.fine_tuning import Recipe, accuracy, evaluation_loader, make_network, train
 
 RESULT, PROBABILITIES = "result.json", "probabilities.safetensors"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is fine-tuned."""
-
-    epochs: int = 5
-    learning_rate: float = 1.2e-4
-    batch_size: int = 64
-    decay: float = 1.0
-    hidden: float = 0.1
-    """Share of the pieces that show [MASK]."""
-    smoothing: float = 0.1
-    dropout: float = 0.1
-    pooling: str = "mean"
-    agreement: float = 0.0
-    """Weight of R-Drop's divergence; each text then counts twice a batch."""
-    hard_share: float = 0.3
-    """For students: weight of the true labels."""
-    temperature: float = 1.0
 
 
 def encoder_folder(work: Path, encoder: str) -> Path:
@@ -63,71 +37,6 @@ def rows_of(work: Path, data: str, encoder: str) -> dict[str, Rows]:
     """Return the rows of a data set in the ids of an encoder; those made here share a tokenizer."""
     name = encoder if (work / "rows" / f"{data}.{encoder}.safetensors").is_file() else "mini"
     return read_rows(work / "rows" / f"{data}.{name}.safetensors")
-
-
-def make_network(
-    folder: Path, recipe: Recipe, seed: int, random: bool = False, classes: int | None = None
-) -> Any:
-    """Return an encoder with a new head, and its tokenizer."""
-    seed_everything(seed)
-    model, tokenizer = load_encoder(folder, classes)
-    if random:
-        seed_everything(seed)
-        model = type(model)(model.config)
-    network: Any = MeanPooledClassifier.of(model) if recipe.pooling == "mean" else model
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = recipe.dropout
-    return network, tokenizer
-
-
-def train(
-    network: Any,
-    tokenizer: Any,
-    rows: Rows,
-    valid: Rows | None,
-    recipe: Recipe,
-    seed: int,
-    teacher: np.ndarray | None = None,
-) -> Any:
-    """Fine-tune with one recipe; return the history."""
-    pad = tokenizer.pad_token_id
-    batches: Any = make_loader(rows.ids, rows.labels, recipe.batch_size, seed=seed, pad_index=pad)
-    loss = None
-    if teacher is not None:
-        batches = TaughtBatches(batches, teacher)
-        loss = distillation_loss(recipe.temperature, recipe.hard_share)
-    copies = 1
-    if recipe.agreement:
-        copies, loss = 2, agreement_loss(recipe.agreement, recipe.smoothing)
-    batches = hide_pieces(batches, tokenizer, recipe.hidden, copies)
-    optimizer: Any = "adamw"
-    if recipe.decay < 1:
-        optimizer = AdamW(layerwise_parameter_groups(network, recipe.learning_rate, recipe.decay))
-    return fit(
-        network,
-        batches,
-        None if valid is None else evaluation_loader(valid, pad),
-        epochs=recipe.epochs,
-        learning_rate=recipe.learning_rate,
-        optimizer=optimizer,
-        schedule="linear",
-        warmup=0.1,
-        label_smoothing=0.0 if loss else recipe.smoothing,
-        loss=loss,
-        seed=seed,
-        mixed_precision=faster_precision(),
-    )
-
-
-def evaluation_loader(rows: Rows, pad: int) -> Any:
-    """Return large batches in the order of their lengths; `predict` restores that of the rows."""
-    return make_loader(rows.ids, rows.labels, 512, shuffle=False, pad_index=pad)
-
-
-def accuracy(network: Any, rows: Rows, pad: int) -> float:
-    """Return the share of rows that a network gets right."""
-    return float((predict(network, evaluation_loader(rows, pad)).argmax(1) == rows.labels).mean())
 
 
 # -------------------------------------------------------------------------------------- whole runs

@@ -17,12 +17,11 @@ import torch
 
 from agnews_utils.data.loading import News, load_news
 from tools.reference.bert import KEYS, bert_full
-from tools.reference.few import CURVES, WAYS, bert_curves, few_labels
+from tools.reference.few import few_labels
 from tools.reference.imdb import MODELS, imdb
 from tools.reference.linear import TRANSFERRED, linear_predictions, transfer
 from tools.reference.rnn import LEARNING_RATES, PEERS, rnn_peers, rnn_search, rnn_tuning
 from tools.reference.sweep import STRATEGIES, bert_sweep
-from tools.reference.text_path import bert_text_path
 
 RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "linear_predictions": linear_predictions,
@@ -30,9 +29,7 @@ RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "rnn_search": rnn_search,
     "rnn_tuning": rnn_tuning,
     "rnn_peers": rnn_peers,
-    "bert_text_path": bert_text_path,
     "bert_sweep": bert_sweep,
-    "bert_curves": bert_curves,
     "few_labels": few_labels,
     "bert_full": bert_full,
 }
@@ -44,8 +41,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "rnn_tuning": tuple(LEARNING_RATES),
     "rnn_peers": tuple(PEERS),
     "bert_sweep": STRATEGIES,
-    "bert_curves": CURVES,
-    "few_labels": WAYS,
     "bert_full": (*KEYS, *KEYS.values()),
     "imdb": tuple(MODELS),
 }

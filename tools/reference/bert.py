@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -14,24 +13,24 @@ import numpy as np
 import pandas as pd
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-from agnews_utils.bert.batches import HiddenPieces
-from agnews_utils.bert.encoder import BUNDLED, MANIFEST, WEIGHTS, bundled_encoder, load_encoder
-from agnews_utils.bert.fine_tuning import bert_loader
+from agnews_utils.bert.encoder import BUNDLED, MANIFEST, MINILM, WEIGHTS, bundled_encoder
+from agnews_utils.bert.fine_tuning import encode_for_bert
 from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
 from agnews_utils.evaluation.comparing import mcnemar
 from agnews_utils.evaluation.predictions import MODELS, stored_predictions
-from agnews_utils.runtime import recorded, seed_everything
+from agnews_utils.runtime import recorded
 from agnews_utils.training.history import History
-from agnews_utils.training.loop import fit
 from tools.pretraining.pretrain import faster_precision
 from tools.reference import store
+from tools.reference.draws import Rows
+from tools.reference.fine_tuning import Recipe, evaluation_loader, make_network, train
 
-KEYS = {"fine-tuned": "bert", "random": "bert-random"}
-"""How the chapter calls its two networks -> their keys among all models."""
+KEYS = {"fine-tuned": "bert", "random": "bert-random", "minilm": "minilm"}
+"""How the chapter calls its networks -> their keys among all models."""
 
 SEEDS = (1, 2, 3)
 
@@ -39,57 +38,27 @@ TEXTS = "repaired"
 """Which texts are read: those of `repair_frame`, as in pre-training. Older runs say "raw"."""
 
 
-@dataclass(frozen=True)
-class FineTuning:
-    """How a network is fine-tuned; chosen on validation rows."""
-
-    epochs: int
-    learning_rate: float
-    batch_size: int = 32
-    decay: float = 1.0
-    """Of the learning rate from each layer to the one below it."""
-    hidden: float = 0.0
-    """Share of the pieces that show [MASK]."""
-    smoothing: float = 0.0
-
-    def settings(self) -> dict[str, Any]:
-        """Return the arguments of `fit`; the rate falls linearly after a short rise."""
-        return {
-            "epochs": self.epochs,
-            "learning_rate": self.learning_rate,
-            "schedule": "linear",
-            "warmup": 0.1,
-            "label_smoothing": self.smoothing,
-        }
-
-
 ALL_ROWS = {
-    "bert": FineTuning(5, 5e-4, 128, hidden=0.15, smoothing=0.1),
-    "bert-random": FineTuning(6, 7e-4, 128, hidden=0.1, smoothing=0.1),
+    "bert": Recipe(6, 5e-4, 128),
+    "bert-random": Recipe(9, 7e-4, 128),
+    "minilm": Recipe(),
 }
 FEW_THOUSAND = {
-    "bert": FineTuning(6, 5e-4, hidden=0.1, smoothing=0.1),
-    "bert-random": FineTuning(10, 1e-3, hidden=0.1, smoothing=0.1),
+    "bert": Recipe(6, 5e-4, 32, pooling="cls"),
+    "bert-random": Recipe(10, 1e-3, 32, pooling="cls"),
+    "minilm": Recipe(5, 1e-4, 32),
 }
 
 
-def recipes_for(news: News) -> dict[str, FineTuning]:
+def recipes_for(news: News) -> dict[str, Recipe]:
     """Return how each network is trained on all rows of a data set, by the number of these."""
     return FEW_THOUSAND if store.is_small(news) else ALL_ROWS
 
 
-def make_network(name: str, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Return the bundled encoder with a new head, or the same network with random weights."""
-    seed_everything(seed)
-    model, tokenizer = load_encoder(BUNDLED, quiet=True)
-    if name == "bert-random":
-        seed_everything(seed)
-        model = type(model)(model.config)
-    return model, tokenizer
-
-
-def encoder_version() -> str:
-    """Return what tells one bundled encoder from another: the start of its weights' SHA-256."""
+def encoder_version(key: str = "bert") -> str:
+    """Return what tells one encoder from another: the start of the bundled one's SHA-256."""
+    if key == "minilm":
+        return MINILM
     manifest = json.loads((bundled_encoder() / MANIFEST).read_text(encoding="utf-8"))
     return manifest["files"][WEIGHTS]["sha256"][:12]
 
@@ -100,20 +69,10 @@ def precision() -> str:
     return faster_precision()
 
 
-def make_batches(
-    frame: pd.DataFrame, tokenizer: Any, batch_size: int, seed: int, shuffle: bool
-) -> DataLoader:
-    """Return length-bucketed batches of news rows, which are repaired here."""
-    texts, labels = repair_frame(frame)["text"], frame["label"]
-    return bert_loader(texts, labels, tokenizer, batch_size, seed=seed, shuffle=shuffle)
-
-
-def hide_pieces(loader: Any, tokenizer: Any, share: float, copies: int = 1) -> Any:
-    """Return batches in which a share of the pieces shows [MASK]; the loader itself for none."""
-    if not share and copies == 1:
-        return loader
-    special, size = tokenizer.all_special_ids, len(tokenizer)
-    return HiddenPieces(loader, share, tokenizer.mask_token_id, special, size, copies)
+def encoded(frame: pd.DataFrame, tokenizer: Any) -> Rows:
+    """Return news rows as ids; their texts are repaired here."""
+    texts = repair_frame(frame)["text"]
+    return Rows(encode_for_bert(texts, tokenizer), frame["label"].to_numpy())
 
 
 def few_rows(frame: pd.DataFrame, per_class: int, draw: int) -> pd.DataFrame:
@@ -126,28 +85,26 @@ def train_one(
 ) -> tuple[nn.Module, History, tuple[DataLoader, DataLoader], PreTrainedTokenizerFast]:
     """Fine-tune with one seed, or take the model from its checkpoint if that run is finished."""
     recipe = recipes_for(news)[name]
-    fit_rows, valid_rows = store.split(news)
-    model, tokenizer = make_network(name, seed)
-    valid = make_batches(valid_rows, tokenizer, 256, seed, shuffle=False)
-    test = make_batches(news.test, tokenizer, 256, seed, shuffle=False)
+    encoder = MINILM if name == "minilm" else BUNDLED
+    network, tokenizer = make_network(encoder, recipe, seed, random=name == "bert-random")
+    fit_rows, valid, test = (encoded(rows, tokenizer) for rows in (*store.split(news), news.test))
     # Another encoder is another run: its checkpoints must not be taken for this one's.
-    folder = f"{name}-{news.name}-{seed}-{encoder_version()}-{TEXTS}"
-    history = fit(
-        model,
-        hide_pieces(
-            make_batches(fit_rows, tokenizer, recipe.batch_size, seed, shuffle=True),
-            tokenizer,
-            recipe.hidden,
-        ),
+    folder = f"{name}-{news.name}-{seed}-{encoder_version(name)}-{TEXTS}"
+    history = train(
+        network,
+        tokenizer,
+        fit_rows,
         valid,
-        **recipe.settings(),
-        seed=seed,
+        recipe,
+        seed,
         mixed_precision=precision(),
         checkpoint_folder=store.CHECKPOINTS / folder,
         checkpoint_every=200,
         resume=resume,
     )
-    return model, history, (valid, test), tokenizer
+    pad = tokenizer.pad_token_id
+    loaders = evaluation_loader(valid, pad), evaluation_loader(test, pad)
+    return network, history, loaders, tokenizer
 
 
 def full_run(name: str, seed: int, news: News, resume: bool = True) -> dict[str, Any]:
@@ -155,14 +112,15 @@ def full_run(name: str, seed: int, news: News, resume: bool = True) -> dict[str,
     model, history, loaders, _ = train_one(name, seed, news, resume)
     predictions = store.store(news, name, seed, model, loaders, history)
     right = predictions.test.argmax(1) == news.test["label"].to_numpy()
-    columns = ["epoch", "loss", "accuracy", "valid_loss", "valid_accuracy", "cpu_seconds"]
+    columns = ["epoch", "loss", "accuracy", "valid_loss", "valid_accuracy"]
+    columns += ["seconds", "cpu_seconds"]
     return {
         "parameters": predictions.cost["parameters"],
         "best_epoch": history.best_epoch,
         "valid_accuracy": history.best["valid_accuracy"],
         "test_accuracy": float(right.mean()),
         "curve": pd.DataFrame(history.epochs)[columns].to_dict("records"),
-        "encoder": encoder_version(),
+        "encoder": encoder_version(name),
         "texts": TEXTS,
         "precision": precision(),
     }
@@ -188,9 +146,12 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
             continue
         seeds = list(runs[key].values())
         accuracy = statistics.median(run["test_accuracy"] for run in seeds)
-        content["parameters"] = seeds[0]["parameters"]
+        seconds, cpu = _of_epochs("seconds", seeds), _of_epochs("cpu_seconds", seeds)
+        if key != "minilm":
+            content["parameters"] = seeds[0]["parameters"]
         content["models"][name] = {
             "seeds": len(seeds),
+            "parameters": seeds[0]["parameters"],
             "epochs": recipes[key].epochs,
             "learning_rate": recipes[key].learning_rate,
             "test_accuracy": accuracy,
@@ -198,9 +159,10 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
             "test_accuracies": [run["test_accuracy"] for run in seeds],
             "interval": accuracy_interval(accuracy, rows),
             "best_epochs": [run["best_epoch"] for run in seeds],
-            "cpu_seconds_per_epoch": statistics.mean(
-                epoch["cpu_seconds"] for run in seeds for epoch in run["curve"]
-            ),
+            "minutes": seconds and statistics.median(sum(one) for one in seconds) / 60,
+            "cpu_seconds_per_epoch": statistics.mean(one for run in cpu for one in run)
+            if cpu
+            else None,
         }
     found = {name: entry["test_accuracy"] for name, entry in content["models"].items()}
     content["curves"] = {name: runs[KEYS[name]][min(runs[KEYS[name]])]["curve"] for name in found}
@@ -210,11 +172,11 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
         content["half_width"] = store.half_width(found["fine-tuned"], rows)
     if "random" in found:
         content["random_accuracy"] = found["random"]
-    if len(found) == 2:
+    if {"fine-tuned", "random"} <= set(found):
         content["gap"] = found["fine-tuned"] - found["random"]
     content["readme_rows"] = [
         store.readme_row(
-            MODELS[KEYS[name]] + _note(runs[KEYS[name]]),
+            MODELS[KEYS[name]] + _note(KEYS[name], runs[KEYS[name]]),
             "bert",
             entry["seeds"],
             entry["test_accuracy"],
@@ -225,10 +187,16 @@ def full_summary(runs: store.Runs, news: News) -> dict[str, Any]:
     return content
 
 
-def _note(seeds: dict[str, dict[str, Any]]) -> str:
+def _of_epochs(name: str, seeds: Sequence[dict[str, Any]]) -> list[list[float]] | None:
+    """Return what was measured of each epoch, a list for each seed; None where it was not."""
+    found = [[epoch.get(name) for epoch in run["curve"]] for run in seeds]
+    return found if all(found) and not any(None in one for one in found) else None
+
+
+def _note(key: str, seeds: dict[str, dict[str, Any]]) -> str:
     """Say in what a model's runs differ from those of today: the encoder, the texts."""
     texts = sorted({run["texts"] for run in seeds.values()} - {"repaired"})
-    earlier = any(run["encoder"] != encoder_version() for run in seeds.values())
+    earlier = any(run["encoder"] != encoder_version(key) for run in seeds.values())
     note = ", an earlier encoder" if earlier else ""
     return f"{note}, {' and '.join(texts)} texts" if texts else note
 
@@ -250,7 +218,7 @@ def paired(news: News) -> dict[str, Any]:
         for model, predictions in stored.items()
     }
     found: dict[str, Any] = {}
-    for name, key in {"random": "bert-random", "linear": "linear"}.items():
+    for name, key in {"random": "bert-random", "linear": "linear", "minilm": "minilm"}.items():
         if "bert" not in right or key not in right:
             continue
         ours, others = right["bert"], right[key]
@@ -270,6 +238,10 @@ def paired(news: News) -> dict[str, Any]:
     return found
 
 
+def _up_to_date(run: dict[str, Any]) -> bool:
+    return run["texts"] == TEXTS and run["encoder"] in (encoder_version(), MINILM)
+
+
 def bert_full(news: News, only: Sequence[str], again: bool) -> None:
     """Fine-tune on all rows with every seed."""
     chosen = [key for name, key in KEYS.items() if not only or name in only or key in only]
@@ -280,6 +252,6 @@ def bert_full(news: News, only: Sequence[str], again: bool) -> None:
         again,
         measure=lambda key, seed: full_run(key, seed, news, resume=not again),
         summarize=full_summary,
-        cpu_seconds=lambda run: sum(epoch["cpu_seconds"] for epoch in run["curve"]),
-        up_to_date=lambda run: (run["encoder"], run["texts"]) == (encoder_version(), TEXTS),
+        cpu_seconds=lambda run: sum(epoch.get("cpu_seconds", 0.0) for epoch in run["curve"]),
+        up_to_date=_up_to_date,
     )

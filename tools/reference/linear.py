@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from agnews_utils.bert.encoder import load_encoder
 from agnews_utils.bert.fine_tuning import predict_texts
 from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
@@ -25,6 +26,8 @@ from tools.reference import bert as reference_bert
 from tools.reference import rnn as reference_rnn
 from tools.reference import store
 
+TUNED = store.ROOT / "build" / "gpu" / "mini-mean-1"
+"""Job of `tools.gpu` that fine-tunes the same network on all rows of AG News with the same seed."""
 TRANSFERRED = ("linear", "bag", "bilstm", "bert")
 
 
@@ -48,7 +51,8 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
     if news.name != "ag_news":
         print("transfer needs AG News: name it with --data")
         return
-    rows = []
+    known = store.finished("transfer", news).get("rows", []) if only else []
+    rows = [row for row in known if row["model"] not in only]
     for name in only or TRANSFERRED:
         for home, away in ((news, other), (other, news)):
             answers = _answers(name, home)
@@ -68,6 +72,7 @@ def transfer(news: News, only: Sequence[str], again: bool) -> None:
                 }
             )
             print(rows[-1], flush=True)
+    rows.sort(key=lambda row: TRANSFERRED.index(row["model"]))
     store.record_run("transfer", news, {"rows": rows}, "models on other news", seed=1)
 
 
@@ -82,7 +87,11 @@ def _answers(name: str, news: News) -> Callable[[pd.DataFrame], np.ndarray]:
         linear = LinearClassifier(chosen_c(news)).fit(fit_rows["text"], fit_rows["label"])
         return lambda rows: linear.predict_proba(rows["text"]).argmax(1)
     if name == "bert":
-        model, _, _, tokenizer = reference_bert.train_one("bert", 1, news)
+        made = TUNED / "model"
+        if news.name == "ag_news" and made.is_dir():
+            model, tokenizer = load_encoder(made, quiet=True)
+        else:
+            model, _, _, tokenizer = reference_bert.train_one("bert", 1, news)
         return lambda rows: predict_texts(model, tokenizer, repair_frame(rows)["text"]).argmax(1)
     model, _, splits = reference_rnn.train_one(name, 1, news)
 

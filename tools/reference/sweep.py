@@ -12,21 +12,16 @@ import pandas as pd
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
+from agnews_utils.bert.encoder import BUNDLED
 from agnews_utils.bert.fine_tuning import layerwise_parameter_groups, unfreeze
 from agnews_utils.data.loading import News
 from agnews_utils.training.inference import evaluate
 from agnews_utils.training.loop import fit
 from agnews_utils.training.optimizers import AdamW
+from agnews_utils.vocabulary.batching import make_loader
 from tools.reference import store
-from tools.reference.bert import (
-    TEXTS,
-    FineTuning,
-    encoder_version,
-    few_rows,
-    make_batches,
-    make_network,
-    precision,
-)
+from tools.reference.bert import TEXTS, encoded, encoder_version, few_rows, precision
+from tools.reference.fine_tuning import Recipe, evaluation_loader, make_network
 
 STRATEGIES = ("head only", "all layers", "gradual", "layer-wise")
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 1e-2)
@@ -74,10 +69,11 @@ def _sweep_cell(
 ) -> dict[str, Any]:
     started, measured = time.process_time(), []
     for seed in SWEEP_SEEDS:
-        model, tokenizer = make_network("bert", seed)
+        model, tokenizer = make_network(BUNDLED, Recipe(pooling="cls"), seed)
+        rows, pad = encoded(train, tokenizer), tokenizer.pad_token_id
         loaders = (
-            make_batches(train, tokenizer, 32, seed, shuffle=True),
-            make_batches(valid, tokenizer, 256, seed, shuffle=False),
+            make_loader(rows.ids, rows.labels, 32, seed=seed, pad_index=pad),
+            evaluation_loader(encoded(valid, tokenizer), pad),
         )
         _tune(model, loaders[0], strategy, rate, seed)
         measured.append((evaluate(model, loaders[1]), evaluate(model, loaders[0])))
@@ -98,7 +94,13 @@ def _tune(
     model: PreTrainedModel, loader: DataLoader, strategy: str, rate: float, seed: int
 ) -> None:
     """Fine-tune the network for the sweep's epochs in one of the four ways."""
-    settings = {**FineTuning(SWEEP_EPOCHS, rate).settings(), "mixed_precision": precision()}
+    settings = {
+        "epochs": SWEEP_EPOCHS,
+        "learning_rate": rate,
+        "schedule": "linear",
+        "warmup": 0.1,
+        "mixed_precision": precision(),
+    }
     if strategy == "gradual":  # one epoch for the head, one for each layer, the rest for all
         stages: list[int | None] = [*range(model.config.num_hidden_layers + 1), None]
         for number, layers in enumerate(stages[-SWEEP_EPOCHS:]):

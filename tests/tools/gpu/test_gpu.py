@@ -17,8 +17,10 @@ from tools.gpu import __main__ as gpu
 from tools.gpu import tuning
 from tools.gpu.plan import Job, make_plan
 from tools.gpu.rows import encode_rows, frames, read_rows
-from tools.gpu.tuning import PROBABILITIES, RESULT, Recipe
+from tools.gpu.tuning import PROBABILITIES, RESULT
+from tools.reference import fine_tuning
 from tools.reference.draws import Rows
+from tools.reference.fine_tuning import Recipe
 
 SOURCES = {"ag_news": "newsbriefs", "newsbriefs": "newsbriefs"}
 
@@ -172,7 +174,7 @@ QUICK = {"epochs": 1, "batch_size": 16}
 
 @pytest.fixture(autouse=True)
 def on_the_cpu_in_full_precision(monkeypatch):
-    monkeypatch.setattr(tuning, "faster_precision", lambda: "no")
+    monkeypatch.setattr(fine_tuning, "faster_precision", lambda: "no")
 
 
 def test_rows_come_back_as_they_were_encoded(work):
