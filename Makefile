@@ -1,10 +1,10 @@
 # AG News from scratch. Two commands matter: `make run` and `make test`.
 #
-#   make run  [DATA=ag_news|newsbriefs|"a folder"] [CHAPTER="1 3"]  execute the course, see build/
+#   make run  [DATA=ag_news|newsbriefs|messages|"a folder"] [CHAPTER="1 3"]  execute the course, see build/
 #   make test [LANE=classroom|modern] [DEVICE=cpu|cuda]            all tests, every notebook too
 #   make check                                                     what an author needs: see CONTRIBUTING.md
 #   make lab                                                       JupyterLab on notebooks/
-#   make data                                                      download AG News (31 MB)
+#   make data [DATA=imdb|sms]                                      download AG News (31 MB), or those
 #   make encoder                                                   download a real BERT (91 MB)
 #   make gpu  [DATA="newsbriefs ag_news"]                          every notebook on a GPU, timed
 #   make gpu-all DATA=<folder> [SECONDS=780]                       all long runs on one GPU, the best first
@@ -82,7 +82,7 @@ lab: $(READY) $(ENCODER)
 	$(BIN)/python -m jupyterlab notebooks
 
 data: $(READY)
-	$(BIN)/python -m agnews_utils.data.download
+	$(BIN)/python -m agnews_utils.data.download $(call quoted,$(or $(DATA),ag_news))
 
 encoder: $(READY)
 	$(BIN)/python -m agnews_utils.bert.download

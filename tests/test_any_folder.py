@@ -22,6 +22,7 @@ HEAVY = {
     "rnn": ("tiny", "twenty classes", "one word"),
     "bert": ("twenty classes", "one large class", "emoji"),
     "evaluation": ("tiny", "one large class", "one word"),
+    "own_data": ("tiny", "Chinese", "one word"),
 }
 """Few rows, many classes, sorted rows, texts without a sentence: three kinds for each."""
 

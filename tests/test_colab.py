@@ -48,6 +48,7 @@ def test_the_wheel_carries_the_corpus_and_no_stray_file(wheel):
         names = archive.namelist()
     assert "agnews_utils/bundled/data/newsbriefs/train.csv" in names
     assert "agnews_utils/bundled/data/newsbriefs/test.csv" in names
+    assert "agnews_utils/bundled/data/messages/train.csv" in names
     # A downloaded encoder may lie beside the course's own: it is not ours to hand on.
     encoders = {name.split("/")[4] for name in names if "/data/pretrained/" in name}
     assert encoders == {"agnews-bert-mini"}

@@ -1,9 +1,9 @@
 """Chapter "Dataset exploration": load the news, count what is in them, find near duplicates, split.
 
 `corpus` names the files of AG News, `ag_news_csv` reads them, `download` fetches them; `own_data`
-reads anybody's texts (`formats`: the files, `columns`: what is in them), and `loading` is the door
-to all; `needs` says what chapters need. `exploration` counts, `duplicates` finds texts that are
-(nearly) the same, `splitting` carves validation rows.
+reads anybody's texts (`formats`: the files, `columns`: what is in them, `text_files`: one text a
+file), and `loading` is the door to all; `needs` says what chapters need. `exploration` counts,
+`duplicates` finds texts that are (nearly) the same, `splitting` carves validation rows.
 """
 
 from agnews_utils.data.ag_news_csv import read_news_csv

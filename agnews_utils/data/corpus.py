@@ -18,6 +18,10 @@ AG_NEWS_MD5 = {
 #: Number of rows in the official AG News files.
 AG_NEWS_ROWS = {"train.csv": 120_000, "test.csv": 7_600}
 
+#: Data sets that come with the course, and those that `make data DATA=...` fetches besides AG News.
+BUNDLED = ("newsbriefs", "messages")
+DOWNLOADED = ("imdb", "sms")
+
 
 def bundled_folder(name: str = "newsbriefs") -> Path:
     """Folder of a data set that comes with the course, in the repository or inside the package.
@@ -43,8 +47,13 @@ def ag_news_folder() -> Path:
     It is `data/ag_news` of the repository; with an installed package (Colab), that of the working
     directory.
     """
+    return downloaded_folder("ag_news")
+
+
+def downloaded_folder(name: str) -> Path:
+    """Folder of a data set that is downloaded, by its name; it need not exist yet."""
     root = repository_root()
-    return (Path.cwd() if root is None else root) / "data" / "ag_news"
+    return (Path.cwd() if root is None else root) / "data" / name
 
 
 def missing_files(folder: Path) -> list[str]:

@@ -1,6 +1,7 @@
-"""Download AG News and prove that it arrived whole (exploration, "Get the data").
+"""Download AG News, or texts of another kind, and prove that they arrived whole.
 
-Run as a command by `make data`: `python -m agnews_utils.data.download --folder data/ag_news`.
+The chapter "Dataset exploration" uses it in "Get the data"; `make data` runs it as a command:
+`python -m agnews_utils.data.download`, with `imdb` or `sms` behind it for those.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from agnews_utils.data.corpus import AG_NEWS_MD5, ag_news_folder
+from agnews_utils.data.corpus import AG_NEWS_MD5, DOWNLOADED, ag_news_folder, downloaded_folder
 from agnews_utils.files import file_hash, shown_path, written_whole
 from agnews_utils.runtime import say
 
@@ -39,6 +43,39 @@ _REASONS = {
     "ConnectionError": "no connection",
 }
 _ADVICE = "The bundled News Briefs work without a download: load_news() or AGNEWS_DATA=newsbriefs."
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A data set that is one file: what it is called, where it comes from, how it is recognized.
+
+    Where nobody has published the MD5 of a file, its rows are counted: `rows` of each class in the
+    member `table` of a ZIP archive.
+    """
+
+    file: str
+    folder_url: str
+    terms: str
+    md5: str | None = None
+    table: str = ""
+    rows: Mapping[str, int] | None = None
+
+
+ARCHIVES = {
+    "imdb": Archive(
+        "aclImdb_v1.tar.gz",
+        "https://ai.stanford.edu/~amaas/data/sentiment/",
+        "Large Movie Review Dataset (Maas et al., 2011), for research",
+        md5="7c2ac02c03563afcf9b574c7e56c153a",
+    ),
+    "sms": Archive(
+        "sms+spam+collection.zip",
+        "https://archive.ics.uci.edu/static/public/228/",
+        "SMS Spam Collection (Almeida and Hidalgo, 2011), CC BY 4.0",
+        table="SMSSpamCollection",
+        rows={"ham": 4827, "spam": 747},
+    ),
+}
 
 
 class DownloadError(RuntimeError):
@@ -84,15 +121,99 @@ def download_ag_news(
     folder = ag_news_folder() if folder is None else Path(folder).expanduser()
     addresses = _addresses(mirrors)
     for name, md5 in files.items():
-        target, done = folder / name, "is there and verified."
-        if not target.is_file() or file_hash(target, "md5") != md5:
-            if progress and target.is_file():
-                say(f"{shown_path(target)} is not the official file: fetching it again.")
-            _fetch(target, md5, addresses, timeout, progress)
-            done = "is downloaded and verified."
-        if progress:
-            say(f"{shown_path(target)} {done}")
+        _have(folder / name, _of_md5(md5), addresses, timeout, progress)
     return folder
+
+
+def download_archive(
+    name: str,
+    folder: str | os.PathLike[str] | None = None,
+    mirrors: Sequence[str] | None = None,
+    timeout: tuple[float, float] = TIMEOUT,
+    progress: bool = True,
+    archives: Mapping[str, Archive] = ARCHIVES,
+) -> Path:
+    """Download IMDb's film reviews or the SMS Spam Collection, unless they are there and right.
+
+    The archive stays packed: `load_news(name)` reads it as it is.
+
+    Parameters
+    ----------
+    name : {"imdb", "sms"}
+        The data set; its terms are printed.
+    folder, mirrors, timeout, progress
+        As in `download_ag_news`; by default `data/imdb` or `data/sms`, and the official address.
+    archives : mapping of str to Archive
+        What there is.
+
+    Returns
+    -------
+    Path
+        The folder with the archive.
+
+    Raises
+    ------
+    DownloadError
+        If it could be had from no address, or the folder cannot be written.
+    """
+    archive = archives[name]
+    folder = downloaded_folder(name) if folder is None else Path(folder).expanduser()
+    addresses = _addresses([archive.folder_url] if mirrors is None else mirrors)
+    if progress:
+        say(f"{archive.terms}.")
+    check = _of_md5(archive.md5) if archive.md5 else _of_rows(archive)
+    _have(folder / archive.file, check, addresses, timeout, progress)
+    return folder
+
+
+def _of_md5(md5: str) -> Callable[[Path], None]:
+    return lambda path: verify(path, md5, "md5")
+
+
+def _of_rows(archive: Archive) -> Callable[[Path], None]:
+    """Return a check of what is in a ZIP archive: rows of each class, with tabs between columns."""
+
+    def check(path: Path) -> None:
+        _refuse_page(path)
+        try:
+            with zipfile.ZipFile(path) as packed:
+                lines = packed.read(archive.table).decode("utf-8").split("\n")
+        except Exception as error:  # zipfile and zlib raise many kinds
+            raise DownloadError(f"wrong content: {error}") from None
+        counts = Counter(line.split("\t")[0] for line in lines if line.strip())
+        if counts != (wanted := dict(archive.rows or {})):
+            few = dict(counts.most_common(4))
+            raise DownloadError(f"wrong content: rows {few} instead of {wanted}")
+
+    return check
+
+
+def _have(
+    target: Path,
+    check: Callable[[Path], None],
+    addresses: Sequence[str],
+    timeout: tuple[float, float],
+    progress: bool,
+) -> None:
+    """Get a file unless it is there and right, and say which."""
+    done = "is there and verified."
+    if not _is_right(target, check):
+        if progress and target.is_file():
+            say(f"{shown_path(target)} is not the official file: fetching it again.")
+        _fetch(target, check, addresses, timeout, progress)
+        done = "is downloaded and verified."
+    if progress:
+        say(f"{shown_path(target)} {done}")
+
+
+def _is_right(target: Path, check: Callable[[Path], None]) -> bool:
+    if not target.is_file():
+        return False
+    try:
+        check(target)
+    except DownloadError:
+        return False
+    return True
 
 
 def _addresses(mirrors: Sequence[str] | None) -> list[str]:
@@ -108,14 +229,18 @@ def _addresses(mirrors: Sequence[str] | None) -> list[str]:
 
 
 def _fetch(
-    target: Path, md5: str, addresses: Sequence[str], timeout: tuple[float, float], progress: bool
+    target: Path,
+    check: Callable[[Path], None],
+    addresses: Sequence[str],
+    timeout: tuple[float, float],
+    progress: bool,
 ) -> None:
     """Get one file from the first address that has it."""
     reasons = []
     for address in addresses:
         try:
             with written_whole(target) as partial:
-                fetch(address + target.name, partial, md5, "md5", timeout, progress)
+                _get(address + target.name, partial, check, timeout, progress)
             return
         except DownloadError as error:
             reasons.append(str(error))
@@ -139,6 +264,16 @@ def fetch(
     DownloadError
         If it did not come, or is another file; the message is the address and, in brackets, why.
     """
+    _get(url, path, lambda done: verify(done, digest, algorithm), timeout, progress)
+
+
+def _get(
+    url: str,
+    path: Path,
+    check: Callable[[Path], None],
+    timeout: tuple[float, float],
+    progress: bool,
+) -> None:
     # Here, since reading data needs neither of them nor the time that they take.
     import pooch
     from requests import RequestException
@@ -148,7 +283,7 @@ def fetch(
     get = pooch.HTTPDownloader(progress, chunk_size=1 << 16, timeout=timeout, headers=headers)
     try:
         get(url, path, None)
-        verify(path, digest, algorithm)
+        check(path)
     except (RequestException, DownloadError) as error:
         raise DownloadError(f"{url} ({_in_short(error)})") from error
 
@@ -157,11 +292,16 @@ def verify(path: Path, digest: str, algorithm: str = "sha256") -> None:
     """Raise DownloadError unless a file has the hash that it should have."""
     found = file_hash(path, algorithm)
     if found != digest:
-        with path.open("rb") as file:
-            page = file.read(100).lstrip().startswith(b"<")
+        _refuse_page(path)
         name = {"md5": "MD5", "sha256": "SHA-256"}[algorithm]
-        what = "a web page instead of the file" if page else f"{name} {found} instead of {digest}"
-        raise DownloadError(f"wrong content: {what}")
+        raise DownloadError(f"wrong content: {name} {found} instead of {digest}")
+
+
+def _refuse_page(path: Path) -> None:
+    """Raise DownloadError for a web page, which some servers send in the place of a file."""
+    with path.open("rb") as file:
+        if file.read(100).lstrip().startswith(b"<"):
+            raise DownloadError("wrong content: a web page instead of the file")
 
 
 def _in_short(error: Exception) -> str:
@@ -177,16 +317,21 @@ def _in_short(error: Exception) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Download AG News from the command line; returns the exit status."""
+    """Download a data set from the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m agnews_utils.data.download", description=__doc__
     )
-    parser.add_argument("--folder", help="where to put the files (default: data/ag_news)")
+    parser.add_argument(
+        "name", nargs="?", default="ag_news", choices=["ag_news", *DOWNLOADED], help="the data set"
+    )
+    parser.add_argument("--folder", help="where to put the files (default: data/ and the name)")
     parser.add_argument(
         "--mirror", action="append", help="address of a folder that holds them; may be repeated"
     )
     options = parser.parse_args(arguments)
-    return exit_status(lambda: download_ag_news(options.folder, options.mirror))
+    if options.name == "ag_news":
+        return exit_status(lambda: download_ag_news(options.folder, options.mirror))
+    return exit_status(lambda: download_archive(options.name, options.folder, options.mirror))
 
 
 def exit_status(download: Callable[[], object]) -> int:

@@ -215,6 +215,11 @@ def decoded(data: bytes, name: str, wanted: str, encoding: str | None = None) ->
     is_json = wanted == "JSON" and data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
     if not is_json and (foreign := foreign_kind(data)):
         raise NewsFormatError(f"{name} is {foreign[0]}, not {wanted}. {foreign[1]}")
+    return as_text(data, name, encoding)
+
+
+def as_text(data: bytes, name: str, encoding: str | None = None) -> str:
+    """Return bytes as the text that they are; NewsFormatError if they are not in this encoding."""
     if encoding is None and data.startswith(_UTF_16):
         raise NewsFormatError(
             f"{name} is not in UTF-8. This looks like UTF-16: save the file as UTF-8, or say "

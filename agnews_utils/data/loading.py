@@ -21,10 +21,13 @@ from agnews_utils.data.columns import Options
 from agnews_utils.data.corpus import (
     AG_NEWS_MD5,
     AG_NEWS_ROWS,
+    BUNDLED,
     CLASS_NAMES,
+    DOWNLOADED,
     NEWS_FILES,
     ag_news_folder,
     bundled_folder,
+    downloaded_folder,
     missing_files,
 )
 from agnews_utils.data.formats import NewsFormatError
@@ -40,14 +43,14 @@ class News:
     Attributes
     ----------
     name : str
-        "ag_news" if the test file is the official one, "newsbriefs" for the bundled corpus, else
-        the name of the folder.
+        "ag_news" if the test file is the official one, "newsbriefs" or "messages" for what comes
+        with the course, else the name of the folder.
     folder : Path
         Where the files lie.
     train, test : DataFrame
         The rows as `read_news_csv` gives them.
     md5 : dict of str to str
-        MD5 of each file, by file name.
+        MD5 of each file, by file name; of all texts of a split, where each is a file.
     classes : tuple of str
         Names of the classes: `classes[label]`.
     rows_there : int, optional
@@ -85,7 +88,7 @@ class News:
     @property
     def description(self) -> str:
         """What was loaded, in the words that a result measured on it should carry."""
-        titles = {"ag_news": "AG News", "newsbriefs": "News Briefs"}
+        titles = {"ag_news": "AG News", "newsbriefs": "News Briefs", "messages": "Messages"}
         train, official = len(self.train), AG_NEWS_ROWS["train.csv"]
         there = self.rows_there or train
         if self.name == "ag_news":
@@ -134,16 +137,19 @@ def load_news(
     Own texts may come as CSV (comma, semicolon or tab; with or without a header), JSON, JSON lines
     or Parquet, plain, in gzip or ZIP. The names of the files say which rows they hold: `train`,
     `test`; `validation` stands in for a missing test file, and with neither, one row in five is set
-    aside. What is found out is printed (`read as: semicolon, header, text in "Message", 2 classes:
-    ham, spam`); what can be read in two ways is refused. Then an option decides. A file
-    `dataset.toml` in the folder may hold the same options, for commands and notebooks alike, and
-    `classes.txt` the names of the classes, one a line. Training rows that stand one class after the
-    other are shuffled, since chapters take the first rows for an example of all.
+    aside. Texts of one file each, in a folder for each class (`train/pos/1.txt`), are read from a
+    folder or an archive (`.zip`, `.tar.gz`). What is found out is printed (`read as: semicolon,
+    header, text in "Message", 2 classes: ham, spam`); what can be read in two ways is refused. Then
+    an option decides. A file `dataset.toml` in the folder may hold the same options, for commands
+    and notebooks alike, and `classes.txt` the names of the classes, one a line. Training
+    rows that stand one class after the other are shuffled, since chapters take the first rows for an
+    example of all.
 
     Parameters
     ----------
     source : str or path, optional
-        "ag_news", "newsbriefs", a folder, or one file. Without it the environment variable
+        "ag_news", "newsbriefs" or "messages" (bundled), "imdb" or "sms" (once `make data` has
+        fetched them), a folder, or one file. Without it the environment variable
         `AGNEWS_DATA` decides; without that, AG News if it has been downloaded, else the bundled
         News Briefs.
     text, label, title : str or int, optional
@@ -180,7 +186,7 @@ def load_news(
         if _in_blocks(news.train):
             news = replace(news, train=_shuffled(news.train))
             remark += "; its training rows stood one class after the other, and were shuffled"
-    where = "bundled with the course" if news.name == "newsbriefs" else f"from {shown_path(place)}"
+    where = "bundled with the course" if news.name in BUNDLED else f"from {shown_path(place)}"
     missing = [frame.attrs["missing_descriptions"] for frame in news]
     what = "description" if read_as == "" or read_as.startswith(_AG_NEWS_FORM) else "text"
     gaps = f"; no {what} in {missing[0]:,} training and {missing[1]:,} test rows"
@@ -289,8 +295,10 @@ def _chosen_place(source: str | os.PathLike[str] | None) -> tuple[Path, str]:
         if len(missing) < len(NEWS_FILES):
             remark = f" ({shown_path(folder)} lacks {missing[0]}: `make data` completes it)"
         return bundled_folder(), remark
-    if source == "newsbriefs":
-        return bundled_folder(), ""
+    if source in BUNDLED:
+        return bundled_folder(str(source)), ""
+    if source in DOWNLOADED and not Path(source).exists():
+        return _downloaded_archive(str(source)), ""
     if source == "ag_news":
         folder = ag_news_folder()
         if missing := missing_files(folder):
@@ -300,6 +308,16 @@ def _chosen_place(source: str | os.PathLike[str] | None) -> tuple[Path, str]:
             )
         return folder, ""
     return _named_place(source, origin), ""
+
+
+def _downloaded_archive(name: str) -> Path:
+    folder = downloaded_folder(name)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise FileNotFoundError(
+            f"The data set {name!r} is not there yet: {shown_path(folder)} is empty. Run "
+            f"`make data DATA={name}` (`python -m agnews_utils.data.download {name}`)."
+        )
+    return folder
 
 
 def _named_place(source: str | os.PathLike[str], origin: str) -> Path:
@@ -314,8 +332,8 @@ def _named_place(source: str | os.PathLike[str], origin: str) -> Path:
             )
         return path
     raise FileNotFoundError(
-        f'{wanted} does not exist: expected "ag_news", "newsbriefs", or a folder that holds '
-        "train.csv and test.csv, or other files with labelled texts."
+        f'{wanted} does not exist: expected "ag_news", "newsbriefs", "messages", "imdb", "sms", or '
+        "a folder that holds train.csv and test.csv, or other files with labelled texts."
     )
 
 
@@ -323,15 +341,16 @@ def _data_set_name(folder: Path, md5: dict[str, str]) -> str:
     """Name a data set by what its files are, since a folder may be called anything."""
     if md5.get("test.csv") == AG_NEWS_MD5["test.csv"]:
         return "ag_news"
-    try:
-        if folder.resolve() == bundled_folder().resolve():
-            return "newsbriefs"
-    except FileNotFoundError:
-        pass
+    for bundled in BUNDLED:
+        try:
+            if folder.resolve() == bundled_folder(bundled).resolve():
+                return bundled
+        except FileNotFoundError:
+            pass
     name = folder.resolve().name
     if folder.is_file():
         name = name.split(".")[0] or name
-    return f"{name} (own files)" if name in ("ag_news", "newsbriefs") else name
+    return f"{name} (own files)" if name in ("ag_news", *BUNDLED) else name
 
 
 def read_truth(path: Path | None = None) -> list[dict]:

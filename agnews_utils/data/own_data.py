@@ -1,6 +1,7 @@
 """Read a folder, or one file, of somebody's labelled texts (data card, "Your own data").
 
 Which file holds which rows is told by its name; `formats` reads it, `columns` says what it means.
+Texts of one file each are found and read by `text_files`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ from agnews_utils.data.formats import (
     read_table,
 )
 from agnews_utils.data.splitting import train_valid_split
+from agnews_utils.data.text_files import (
+    NO_DATA,
+    TAR,
+    TextFiles,
+    find_texts,
+    read_texts,
+    split_named,
+)
 from agnews_utils.files import file_hash, shown_path
 
 SETTINGS_FILE, CLASSES_FILE = "dataset.toml", "classes.txt"
@@ -44,16 +53,6 @@ SETTINGS_FILE, CLASSES_FILE = "dataset.toml", "classes.txt"
 
 TEST_FRACTION, TEST_SEED = 0.2, 42
 """Which of the training rows become test rows, where no file holds any."""
-
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("valid", "validation", "val", "dev", "eval"), "valid"),
-}
-_NO_DATA = re.compile(
-    r"(readme|license|licence|licence-text|license-text|requirements|classes|labels|notice|citation"
-    r"|metadata|dataset_infos?|config|package|dataset_dict|state)\b.*"
-)
 
 
 @dataclass(frozen=True)
@@ -132,11 +131,8 @@ def _split_of(part: Part, root: Path) -> str | None:
     """Return train, test or valid, by the words in a file's name, else in that of its folder."""
     folders = [*part.path.relative_to(root).parts[:-1], *part.member.split("/")[:-1]]
     outer = [part.path.name] if part.member else []
-    for name in (part.file_name, *outer, *reversed(folders)):
-        found = {_SPLITS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _SPLITS}
-        if len(found) == 1:
-            return found.pop()
-    return None
+    names = (part.file_name, *outer, *reversed(folders))
+    return next((split for name in names if (split := split_named(name))), None)
 
 
 def _parts(root: Path) -> tuple[list[Part], list[Path]]:
@@ -154,7 +150,7 @@ def _parts(root: Path) -> tuple[list[Part], list[Path]]:
 
 
 def _may_hold_rows(part: Part) -> bool:
-    return part.kind is not None and not _NO_DATA.fullmatch(part.file_name)
+    return part.kind is not None and not NO_DATA.fullmatch(part.file_name)
 
 
 def _by_split(root: Path) -> dict[str, list[Part]]:
@@ -178,12 +174,6 @@ def _chosen(parts: Sequence[Part], what: str) -> list[Part]:
     """Return the one file of a split, or all of its shards in their order."""
     exact = [part for part in parts if part.file_name.split(".")[0] == what]
     parts = exact or list(parts)
-    folders = {part.path.parent for part in parts}
-    if len(folders) > 1 and all(part.file_name.endswith(".txt") for part in parts):
-        raise NewsFormatError(
-            f"{shown_path(parts[0].path.parent)} seems to hold one text a file, in a folder for "
-            "each class: write the texts into one file, a row a text with its class."
-        )
     shards = [re.fullmatch(r"(.*?)(\d+)(?:-of-(\d+))?\.(\w+)", part.file_name) for part in parts]
     kinds = {(shard[1], shard[4]) for shard in shards if shard}
     counted = {int(shard[3]) for shard in shards if shard and shard[3]}
@@ -253,7 +243,106 @@ def _names(source: Path) -> list[Path]:
     return [source] if source.is_file() else list(source.iterdir())
 
 
+def texts_in_folders(source: Path) -> TextFiles | None:
+    """Return the texts of a place that holds one a file, in folders of classes; None elsewhere.
+
+    Tables go first: such folders are looked for where no file that may be one lies above them.
+
+    Raises
+    ------
+    NewsFormatError
+        If a tar archive holds no such folders, or there are two archives.
+    """
+    if source.is_file():
+        if source.name.lower().endswith(TAR):
+            return _in_archive(source)
+        return _in_zip(source) if source.name.lower().endswith(".zip") else None
+    parts, zips = _parts(source)
+    if any(_is_table(part) for part in parts):
+        return None
+    if found := find_texts(source):
+        return found
+    if parts:
+        return None
+    tars = sorted(p for p in source.iterdir() if p.is_file() and p.name.lower().endswith(TAR))
+    if len(tars) > 1:
+        raise NewsFormatError(
+            f"Both {shown_path(tars[0])} and {shown_path(tars[1])} may hold the texts: name one of "
+            "them."
+        )
+    if tars:
+        return _in_archive(tars[0])
+    return _in_zip(zips[0]) if len(zips) == 1 else None
+
+
+def _is_table(part: Part) -> bool:
+    undecided = part.file_name.endswith(".txt") or "." not in part.file_name
+    return not undecided or split_named(part.file_name) is not None
+
+
+def _in_zip(source: Path) -> TextFiles | None:
+    tables = filter(_may_hold_rows, archived_parts(source))
+    return None if any(map(_is_table, tables)) else find_texts(source)
+
+
+def _in_archive(source: Path) -> TextFiles:
+    if found := find_texts(source):
+        return found
+    raise NewsFormatError(
+        f"{shown_path(source)} is an archive without folders of texts (train/CLASS/1.txt): unpack "
+        "it, and name the folder."
+    )
+
+
 # ------------------------------------------------------------------------------------- the rows
+
+
+def read_own_texts(files: TextFiles, options: Options, names_from: str) -> OwnData:
+    """Read texts that are one file each; the class of a text is its folder.
+
+    Raises
+    ------
+    NewsFormatError
+        If a file is not UTF-8, classes do not fit, or an option has no meaning here.
+    """
+    if columns := sorted(options.given.keys() - {"classes", "encoding"}):
+        name = columns[0]
+        raise NewsFormatError(
+            f"{shown_path(files.source)} holds one text a file, in a folder for each class: it has "
+            f"no columns, so {name}={options.given[name]!r} has no meaning. Leave it out."
+        )
+    kind = next((kind for kind in ("test", "valid") if kind in files.found), None)
+    train, digest = read_texts(files, "train", options)
+    md5 = {"train": digest}
+    test = None
+    if kind is not None:
+        test, md5[kind] = read_texts(files, kind, options)
+    numbers, classes = named_classes(train, test, options, names_from)
+    train_frame = frame_of(train, numbers, classes)
+    if not train_frame["text"].str.strip().any():
+        raise NewsFormatError(f"{shown_path(files.source)}: all training files are empty.")
+    remark = files.remark
+    if test is None:
+        train_frame, test_frame, said = _set_aside(train_frame, train)
+        remark += said
+    else:
+        test_frame = frame_of(test, numbers, classes)
+        if kind == "valid":
+            remark += "; no folder test: the texts of the validation folder are the test rows"
+        elif "valid" in files.found:
+            remark += "; the validation folder is not read"
+    remark += _rare(train, numbers, classes, test_frame)
+    read_as = f"one text a file, its folder is its class, {classes_in_words(classes)}{remark}"
+    return OwnData(train_frame, test_frame, classes, md5, read_as, test is None)
+
+
+def _set_aside(frame: pd.DataFrame, train: Split) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Return training and test rows, and the remark on it."""
+    train_frame, test_frame = carved(frame, train.table.name)
+    return train_frame, test_frame, (
+        f"; no test file: {len(test_frame):,} of the {len(train.keys):,} rows set aside as test"
+        " rows, near duplicates on one side"
+    )  # fmt: skip
 
 
 def read_own_data(source: Path, options: Options, names_from: str) -> OwnData:
@@ -264,6 +353,8 @@ def read_own_data(source: Path, options: Options, names_from: str) -> OwnData:
     FileNotFoundError, NewsFormatError
         As `load_news` says.
     """
+    if in_folders := texts_in_folders(source):
+        return read_own_texts(in_folders, options, names_from)
     train_parts, test_parts, remark = find_parts(source)
     tables = [read_table(part, options.separator, options.encoding) for part in train_parts]
     table, columns = understood(tables[0], options)
@@ -281,11 +372,8 @@ def read_own_data(source: Path, options: Options, names_from: str) -> OwnData:
     train_frame = frame_of(train, numbers, classes)
     _check_texts(train_frame, train)
     if test is None:
-        train_frame, test_frame = carved(train_frame, train.table.name)
-        remark += (
-            f"; no test file: {len(test_frame):,} of the {len(train.keys):,} rows set aside as test"
-            " rows, near duplicates on one side"
-        )
+        train_frame, test_frame, said = _set_aside(train_frame, train)
+        remark += said
     else:
         test_frame = frame_of(test, numbers, classes)
     remark += _rare(train, numbers, classes, test_frame)

@@ -1,6 +1,7 @@
 """Downloading, against a local server that misbehaves in every way we know."""
 
 import hashlib
+import io
 import os
 import re
 import signal
@@ -8,13 +9,23 @@ import socket
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from agnews_utils.data import download as download_module
-from agnews_utils.data.download import MIRRORS, DownloadError, download_ag_news, main
+from agnews_utils.data.download import (
+    ARCHIVES,
+    MIRRORS,
+    Archive,
+    DownloadError,
+    download_ag_news,
+    download_archive,
+    main,
+)
 from agnews_utils.data.loading import load_news
 from tests.helpers import ROOT
 
@@ -23,7 +34,43 @@ CONTENT = {
     "train.csv": "".join(ROW.format(n % 4 + 1, n) for n in range(4000)).encode(),
     "test.csv": "".join(ROW.format(n % 4 + 1, n) for n in range(50)).encode(),
 }
-FILES = {name: hashlib.md5(content).hexdigest() for name, content in CONTENT.items()}
+
+
+def reviews():
+    """Return an archive with the layout of IMDb's."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for split, kind, number in (("train", "pos", 1), ("train", "neg", 2), ("test", "pos", 3)):
+            data = f"a film of {number} parts".encode()
+            entry = tarfile.TarInfo(f"aclImdb/{split}/{kind}/{number}_9.txt")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def text_messages(ham=24, spam=8, table="SMSSpamCollection"):
+    """Return an archive with the form of the SMS Spam Collection."""
+    texts = [f'ham\tSee you at "{n}", {chr(97 + n) * 5}' for n in range(ham)]
+    texts += [f"spam\tWin {chr(97 + n) * 7} now, call {n}" for n in range(spam)]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(table, "\n".join(texts) + "\n")
+        archive.writestr("readme", "about")
+    return buffer.getvalue()
+
+
+NEWS_FILES = list(CONTENT)
+CONTENT |= {"films.tar.gz": reviews(), "sms+spam+collection.zip": text_messages()}
+TERMS = "Large set, for research"
+OWN_ARCHIVES = {
+    "imdb": Archive(
+        "films.tar.gz", "", TERMS, md5=hashlib.md5(CONTENT["films.tar.gz"]).hexdigest()
+    ),
+    "sms": Archive(
+        "sms+spam+collection.zip", "", TERMS, table="SMSSpamCollection", rows={"ham": 24, "spam": 8}
+    ),
+}
+FILES = {name: hashlib.md5(CONTENT[name]).hexdigest() for name in NEWS_FILES}
 PATIENT = (60.0, 60.0)  # a busy machine answers in time
 HASTY = (60.0, 0.2)  # for servers that would never go on
 
@@ -326,3 +373,90 @@ def test_without_progress_nothing_is_printed(get, capsys):
     get("good", progress=False)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+# ------------------------------------------------------------------------ other data sets
+
+
+@pytest.fixture
+def get_archive(server, tmp_path):
+    """Download one of `OWN_ARCHIVES` into `tmp_path` from mirrors that behave as named."""
+
+    def download(name, *behaviors, **options):
+        options = {"timeout": PATIENT, "progress": False, "archives": OWN_ARCHIVES} | options
+        return download_archive(name, tmp_path, [server.at(b) for b in behaviors], **options)
+
+    return download
+
+
+@pytest.mark.parametrize("name", OWN_ARCHIVES)
+def test_an_archive_can_be_loaded_as_it_is(get_archive, server, tmp_path, name, capsys):
+    assert get_archive(name, "redirect", progress=True) == tmp_path
+    file = OWN_ARCHIVES[name].file
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+    assert (tmp_path / file).read_bytes() == CONTENT[file]
+    said = capsys.readouterr().out
+    assert f"{TERMS}." in said
+    assert f"{file} is downloaded and verified" in said
+    server.notes.clear()
+    get_archive(name, "broken", progress=True)
+    assert server.notes == []
+    assert "is there and verified" in capsys.readouterr().out
+    news = load_news(tmp_path)
+    if name == "imdb":
+        assert news.classes == ("neg", "pos")
+        assert len(news.train) == 2
+        assert len(news.test) == 1
+    else:
+        assert news.classes == ("ham", "spam")
+        assert news.carved
+        assert len(news.train) + len(news.test) == 32
+        assert 'See you at "3", ddddd' in {*news.train["text"], *news.test["text"]}
+
+
+@pytest.mark.parametrize("name", OWN_ARCHIVES)
+@pytest.mark.parametrize("behavior", ["missing", "page", "truncated", "corrupted"])
+def test_a_bad_archive_leaves_nothing(get_archive, tmp_path, name, behavior):
+    with pytest.raises(DownloadError, match=f"Could not download .*{behavior}/") as caught:
+        get_archive(name, behavior)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    get_archive(name, behavior, "good")
+    assert [path.name for path in tmp_path.iterdir()] == [OWN_ARCHIVES[name].file]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (text_messages(ham=23), r"rows {'ham': 23, 'spam': 8} instead of {'ham': 24, 'spam': 8}"),
+        (text_messages(table="other.txt"), "no item named 'SMSSpamCollection'"),
+        (b"no archive at all", "not a zip file"),
+    ],
+)
+def test_where_no_digest_is_known_the_rows_are_counted(
+    get_archive, tmp_path, monkeypatch, content, reason
+):
+    monkeypatch.setitem(CONTENT, "sms+spam+collection.zip", content)
+    with pytest.raises(DownloadError, match=f"wrong content: .*{reason}"):
+        get_archive("sms", "good")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_official_archives():
+    assert ARCHIVES["imdb"].md5 == "7c2ac02c03563afcf9b574c7e56c153a"
+    assert sum((ARCHIVES["sms"].rows or {}).values()) == 5574
+    assert all(archive.folder_url.startswith("https://") for archive in ARCHIVES.values())
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_offline_a_data_set_is_missed_in_one_sentence(tmp_path, name, monkeypatch, capsys):
+    assert main([name, "--folder", str(tmp_path)]) == 1
+    errors = capsys.readouterr().err
+    assert f"{ARCHIVES[name].folder_url}{ARCHIVES[name].file} (" in errors
+    assert errors.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("agnews_utils.data.corpus.repository_root", lambda: tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"make data DATA={name}"):
+        load_news(name)
+    with pytest.raises(SystemExit):
+        main(["elsewhere"])

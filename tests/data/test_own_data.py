@@ -513,9 +513,6 @@ OTHER = {
         {"train.jsonl": as_json_lines([*SPAM, ("ham", True)])}, r'line 61: "text" holds True'),
     "half a character": (
         {"train.jsonl": as_json_lines([*SPAM, ("ham", "\ud800")])}, r"line 61: .*surrogate"),
-    "a file a text": (
-        {f"train/{name}/{n}.txt": "a text" for name in ("pos", "neg") for n in range(3)},
-        "one text a file, in a folder for each class"),
     "no gzip": ({"train.csv.gz": as_csv(SPAM)}, "no gzip archive, in spite of its name"),
     "half a gzip": ({"train.csv.gz": gzip.compress(as_csv(SPAM).encode())[:-9]}, "damaged gzip"),
     "no ZIP": ({"data.zip": b"abc"}, "damaged ZIP"),

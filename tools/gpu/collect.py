@@ -26,7 +26,7 @@ from agnews_utils.evaluation.predictions import Predictions, store_predictions, 
 from agnews_utils.files import written_whole
 from tools.gpu.rows import frames
 from tools.gpu.tuning import PROBABILITIES, average_teacher, finished
-from tools.reference import store
+from tools.reference import imdb, store
 from tools.reference.bert import TEXTS, encoder_version, full_summary
 from tools.reference.draws import Rows
 from tools.reference.few import few_point, record_points
@@ -384,8 +384,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.gpu.collect", description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--data", default="ag_news")
+    parser.add_argument("--reviews", help="film reviews (imdb, a folder, an archive): only these")
     parser.add_argument("--only", nargs="*", choices=[*COLLECTED], help="all without")
     options = parser.parse_args(arguments)
+    if options.reviews:
+        imdb.take_in(options.work, load_news(options.reviews))
+        return 0
     news = load_news(options.data)
     everything = (
         ["briefs"] if store.is_small(news) else [one for one in COLLECTED if one != "briefs"]

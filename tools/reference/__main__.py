@@ -18,6 +18,7 @@ import torch
 from agnews_utils.data.loading import News, load_news
 from tools.reference.bert import KEYS, bert_full
 from tools.reference.few import few_labels
+from tools.reference.imdb import MODELS, imdb
 from tools.reference.linear import TRANSFERRED, linear_predictions, transfer
 from tools.reference.rnn import LEARNING_RATES, PEERS, rnn_peers, rnn_search, rnn_tuning
 from tools.reference.sweep import STRATEGIES, bert_sweep
@@ -32,12 +33,16 @@ RUNS: dict[str, Callable[[News, Sequence[str], bool], None]] = {
     "few_labels": few_labels,
     "bert_full": bert_full,
 }
+REVIEWS: dict[str, Callable[[News, Sequence[str], bool], None]] = {"imdb": imdb}
+"""Runs on film reviews, which have to be asked for, with their data."""
+
 PARTS: dict[str, tuple[str, ...]] = {
     "transfer": TRANSFERRED,
     "rnn_tuning": tuple(LEARNING_RATES),
     "rnn_peers": tuple(PEERS),
     "bert_sweep": STRATEGIES,
     "bert_full": (*KEYS, *KEYS.values()),
+    "imdb": tuple(MODELS),
 }
 """What `--only` can name, of the runs that have parts."""
 
@@ -49,8 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", nargs="*", choices=[[], *RUNS], help="runs; all without")
-    parser.add_argument("--data", help="ag_news, newsbriefs or a folder")
+    parser.add_argument(
+        "run", nargs="*", choices=[[], *RUNS, *REVIEWS], help="runs; without: all of news"
+    )
+    parser.add_argument("--data", help="ag_news, newsbriefs, imdb or a folder")
     parser.add_argument("--only", nargs="*", default=[], help="parts of the runs; all without")
     parser.add_argument("--again", action="store_true", help="do not keep finished results")
     options = parser.parse_args(arguments)
@@ -60,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)  # the models are small; run two commands to use two cores
     news = load_news(options.data)
     for name in options.run or RUNS:
-        RUNS[name](news, options.only, options.again)
+        (RUNS | REVIEWS)[name](news, options.only, options.again)
     return 0
 
 
