@@ -141,9 +141,9 @@ def load_news(
     folder or an archive (`.zip`, `.tar.gz`). What is found out is printed (`read as: semicolon,
     header, text in "Message", 2 classes: ham, spam`); what can be read in two ways is refused. Then
     an option decides. A file `dataset.toml` in the folder may hold the same options, for commands
-    and notebooks alike, and `classes.txt` the names of the classes, one a line. Training
-    rows that stand one class after the other are shuffled, since chapters take the first rows for an
-    example of all.
+    and notebooks alike, and `classes.txt` the names of the classes, one a line. Training rows that
+    stand one class after the other are shuffled, since chapters take the first rows for an example
+    of all.
 
     Parameters
     ----------

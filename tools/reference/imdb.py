@@ -37,7 +37,7 @@ from agnews_utils.vocabulary.vocab import build_vocab, encode, tokenize_all
 from tools.reference import store
 
 RUN = "imdb"
-CS = (0.03, 0.1, 0.3, 1.0, 3.0)
+CS = (0.1, 0.3, 1.0, 3.0, 10.0)
 TOKENS, PIECES = 256, 128
 KEPT = "both"
 EVERYTHING = 100_000  # pieces: no review is cut before `cut_ids`

@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import load_news
+from tools.gpu import collect
 from tools.reference import imdb, store
 
 
@@ -105,3 +106,9 @@ def test_what_a_gpu_measured_is_taken_in(news, tmp_path):
     assert against["p_value"] == pytest.approx(2 * 0.5**5)  # five rows that one of them lost
     assert [line["model"] for line in metrics["table"]] == ["MiniLM", "linear model"]
     assert metrics["table"][0]["reads"] == "tail, 256"
+
+
+def test_the_command_that_takes_it_in(news, tmp_path):
+    gpu_job(tmp_path / "gpu", news, "head-256", [{"valid": 0, "test": 1}])
+    assert collect.main([str(tmp_path / "gpu"), "--reviews", str(news.folder)]) == 0
+    assert recorded(news)["models"]["minilm-head-256"]["accuracy"] == pytest.approx(0.95)
