@@ -268,31 +268,58 @@ def word_tokenizer(vocab: Vocab, pattern: str) -> Tokenizer:
     vocab : Vocab
         The tokens.
     pattern : str
-        What counts as a token, in Python's verbose form.
+        What counts as a token, from `spelled_out`. Texts are in lower case already: Python's rules
+        for that look at a letter's neighbors (a Greek word's last one), the library's do not.
     """
     unknown = vocab.lookup_token(UNK_INDEX)
     words = {token: index for index, token in enumerate(vocab.get_itos())}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token=unknown))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(
-        Regex(plain_pattern(pattern)), behavior="removed", invert=True
+        Regex(pattern), behavior="removed", invert=True
     )
     return tokenizer
 
 
-def plain_pattern(pattern: str) -> str:
-    """Return a verbose regular expression without its spaces, line ends and comments.
+_WORD, _DIGIT = r"\p{L}\p{N}_", r"\p{Nd}"
+# The characters themselves: each language has its own way to write their numbers.
+_SPACE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SPELLED = {
+    "w": f"[{_WORD}]",
+    "d": _DIGIT,
+    "s": f"[{_SPACE}]",
+    "b": f"(?:(?<=[{_WORD}])(?![{_WORD}])|(?<![{_WORD}])(?=[{_WORD}]))",
+}
+_SPELLED_INSIDE = {"w": _WORD, "d": _DIGIT, "s": _SPACE}
+_LETTER = (r"[^\W\d_]", r"[\p{L}\p{Nl}\p{No}]")
+
+
+def spelled_out(pattern: str) -> str:
+    r"""Return a verbose regular expression of Python in a form that others read alike.
+
+    Spaces, line ends and comments go; `\w`, `\d` and `\b`, which mean other characters in other
+    languages, become what they mean in Python.
+
+    Raises
+    ------
+    ExportError
+        If it uses a class of characters that is not known here.
 
     Examples
     --------
-    >>> plain_pattern(r"[a-z ]+  # words\\n | \\d")
-    '[a-z ]+|\\\\d'
+    >>> spelled_out(r"[a-z ]+  # words" "\n" r"| \d")
+    '[a-z ]+|\\p{Nd}'
     """
+    pattern = pattern.replace(*_LETTER)
     plain, inside, place = [], False, 0
     while place < len(pattern):
         letter = pattern[place]
         if letter == "\\":
-            plain.append(pattern[place : place + 2])
+            code = pattern[place + 1]
+            known = _SPELLED_INSIDE if inside else _SPELLED
+            if code in "WDSBAZ" or (code == "b" and inside):
+                raise ExportError(f"the tokens are given by {pattern!r}: \\{code} is not known.")
+            plain.append(known.get(code, letter + code))
             place += 2
             continue
         if not inside and letter == "#":
@@ -320,7 +347,8 @@ class Parts:
     tokenizer : Tokenizer
         Text to ids.
     tokens : dict
-        `max_length`, `pad`, and the ids `before` and `after` those of a text.
+        `max_length`, `pad`, and the ids `before` and `after` those of a text; with words for
+        tokens, `lower` (case first) and their `pattern`.
     classes : tuple of str
         In the order of the logits.
     texts : str
@@ -377,8 +405,10 @@ def parts_of_run(run: Run) -> Parts:
         length = kind.max_length
         return parts_of_encoder(kind.model, kind.tokenizer, run.classes, length, run.texts, about)
     if isinstance(kind, Network):
+        pattern = spelled_out(kind.pattern)
         tokens = {"max_length": kind.max_length, "pad": PAD_INDEX, "before": [], "after": []}
-        tokenizer = word_tokenizer(kind.vocab, kind.pattern)
+        tokens |= {"lower": True, "pattern": pattern}
+        tokenizer = word_tokenizer(kind.vocab, pattern)
         return Parts(exportable(kind.model), tokenizer, tokens, run.classes, run.texts, about)
     raise ExportError(
         f"a run of {run.model!r} is no network: its features are counted words, which "

@@ -68,6 +68,7 @@ class ExportedModel:
         """Return the ids of a prepared text, cut and with special tokens; never none."""
         tokens = self.about["tokens"]
         around = len(tokens["before"]) + len(tokens["after"])
+        prepared = prepared.lower() if tokens.get("lower") else prepared
         found = self.tokenizer.encode(prepared, add_special_tokens=False).ids
         found = found[: tokens["max_length"] - around]
         return [*tokens["before"], *found, *tokens["after"]]

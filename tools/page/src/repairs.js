@@ -146,8 +146,10 @@ function makeRemoveDatelines({ sources }) {
   // that is then read again does the same.
   const once = (pattern) => `(?=(?<once${++groups}>${pattern}))\\k<once${groups}>`;
   const escape = (name) => name.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
-  const source = () =>
-    [...known].sort().map((name) => name.split(" ").map(escape).join(once(`${space}+`))).join("|");
+  // Each gap is a group of its own: a name must not stand twice in a pattern.
+  const spaced = (name) =>
+    name.split(" ").map(escape).reduce((before, word) => before + once(`${space}+`) + word);
+  const source = () => [...known].sort().map(spaced).join("|");
   const capitals = () => `[A-Z]${once("[A-Z.'/\\-]+")}`;
   const name = () => `[A-Z0-9]${once(`[${WORD}.'\\-]*`)}`;
   const month = "(?:Jan|Feb|Mar|Apr|May|June|July|Aug|Sep|Oct|Nov|Dec)";
