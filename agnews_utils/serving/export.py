@@ -133,8 +133,9 @@ def exportable(model: nn.Module) -> nn.Module:
     if isinstance(model, PreTrainedModel):
         with quiet_transformers():  # plain products; transformers 4 warns that it has them already
             model.set_attn_implementation("eager")
-        bert = isinstance(model, BertForSequenceClassification)
-        return (BertLogits(model) if bert else TransformerLogits(model)).eval()
+        if isinstance(model, BertForSequenceClassification):
+            return BertLogits(model).eval()
+        return TransformerLogits(model).eval()
     return NetworkLogits(model).eval()
 
 
@@ -275,9 +276,7 @@ def word_tokenizer(vocab: Vocab, pattern: str) -> Tokenizer:
     words = {token: index for index, token in enumerate(vocab.get_itos())}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token=unknown))
     tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(
-        Regex(pattern), behavior="removed", invert=True
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
     return tokenizer
 
 

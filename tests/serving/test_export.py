@@ -160,8 +160,32 @@ def test_no_torch_is_needed_to_answer():
 VOCAB = build_vocab([tokenize("the u.s. giant's $1,234.50 didn't café o'neill 4th x² . , - --")])
 PATTERN = exporting.spelled_out(TOKEN_PATTERN.pattern)
 WORD_TOKENIZER = exporting.word_tokenizer(VOCAB, PATTERN)
-PIECES = st.sampled_from(["the", "U.S.", "'s", "’", "$1,234.50", "é", "é", "½", "²", "٣", "ς", "Σ",
-                          "_", "...", "--", " ", "\n", "短", "\U0001f600", "İ", "4th", "o'neill"])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        "the",
+        "U.S.",
+        "'s",
+        "’",
+        "$1,234.50",
+        "é",
+        "é",
+        "½",
+        "²",
+        "٣",
+        "ς",
+        "Σ",
+        "_",
+        "...",
+        "--",
+        " ",
+        "\n",
+        "短",
+        "\U0001f600",
+        "İ",
+        "4th",
+        "o'neill",
+    ]
+)
 
 
 @given(st.lists(PIECES | st.characters(codec="utf-8"), max_size=12).map("".join))

@@ -25,8 +25,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Read the command line; see `python -m tools.page --help`."""
     parser = argparse.ArgumentParser(prog="python -m tools.page", description=__doc__)
     add = parser.add_argument
-    add("run", nargs="?", type=Path, metavar="RUN",
-        help="folder that `python -m agnews_utils.train` wrote, or one that was exported from it")  # fmt: skip
+    text = "folder that `python -m agnews_utils.train` wrote, or one that was exported from it"
+    add("run", nargs="?", type=Path, metavar="RUN", help=text)
     add("--data", help="without RUN: what to tune the bundled encoder on; see load_news")
     add("--output", type=Path, default=BUILD / "index.html", help="default: build/page/index.html")
     add("--title", help="above everything; default: the classes")

@@ -41,11 +41,12 @@ SOFTWARE = {
 }
 """What of others the page contains, with its terms."""
 EXAMPLES = (
+    "Software giant sues rival over video game patents",
     "Central bank holds interest rates as shares of chip makers climb",
     "Striker scores twice in the final minutes to win the cup",
     "Probe sends first pictures from the far side of the moon",
     "Peace talks resume after a night of shelling near the border",
-    "Software giant sues rival over video game patents",
+    "Minister asks phone makers to keep jobs at home",
 )
 """Texts for the classes of AG News, written for the page."""
 PAIR = (
@@ -99,7 +100,9 @@ def bundle(folder: Path) -> dict[str, str]:
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True)
     if done.returncode:
         raise PageError(f"the page's program cannot be built: {done.stderr.strip()[-500:]}")
-    scripts = {name: (folder / f"{name}.js").read_text(encoding="utf-8") for name in ("app", "boot")}
+    scripts = {
+        name: (folder / f"{name}.js").read_text(encoding="utf-8") for name in ("app", "boot")
+    }
     if any("</script" in script.lower() for script in scripts.values()):
         raise PageError("the page's program holds the end of a script, which would end it early.")
     return scripts
