@@ -6,6 +6,7 @@
 #   make lab                                                       JupyterLab on notebooks/
 #   make data [DATA=imdb|sms]                                      download AG News (31 MB), or those
 #   make encoder                                                   download a real BERT (91 MB)
+#   make page [RUN="a trained model"]                              a web page of it in one file: docs/page.md
 #   make gpu  [DATA="newsbriefs ag_news"]                          every notebook on a GPU, timed
 #   make gpu-all DATA=<folder> [SECONDS=780]                       all long runs on one GPU, the best first
 #
@@ -39,7 +40,7 @@ quote := '
 quoted = '$(subst $(quote),'\'',$(1))'
 DATA_OPTION := $(if $(DATA),--data $(call quoted,$(DATA)))
 
-.PHONY: run test check lab data encoder folders gpu gpu-all gpu-pack notebooks record results sync refresh lint format bench browser-test \
+.PHONY: run test check lab data encoder page folders gpu gpu-all gpu-pack notebooks record results sync refresh lint format bench browser-test \
     publish lock environment
 .DEFAULT_GOAL := run
 
@@ -86,6 +87,16 @@ data: $(READY)
 
 encoder: $(READY)
 	$(BIN)/python -m agnews_utils.bert.download
+
+# What exporting needs, beside the course's own environment.
+SERVE := $(VENV)/serve-ready
+$(SERVE): pyproject.toml | $(READY)
+	$(BIN)/python -m pip install --quiet "onnx>=1.16" "onnxruntime>=1.18"
+	touch $@
+
+# Needs Node.js; without RUN the bundled encoder is tuned on the data at hand, once.
+page: $(READY) $(SERVE)
+	$(BIN)/python -m tools.page $(if $(RUN),$(call quoted,$(RUN))) $(DATA_OPTION)
 
 # nbval on one device, notebook after notebook; the seconds of the whole course go to results/.
 gpu: $(READY)

@@ -23,7 +23,7 @@ CHAPTERS = read_chapters()
 RESULTS = read_results(ROOT / "results")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/glossary.md",
-         "docs/saved-models.md")  # fmt: skip
+         "docs/saved-models.md", "docs/page.md")  # fmt: skip
 PAGES = [ROOT / name for name in NAMES]
 CARDS = sorted((ROOT / "data").rglob("*.md"))
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
