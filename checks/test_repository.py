@@ -327,7 +327,7 @@ def curves(accuracy):
         for model in models for rows in (40, 400)
     ]  # fmt: skip
     few = {model.replace(" ", "_"): accuracy for model in models}
-    metrics = {"curves": drawn, "few": few}
+    metrics = {"picture": drawn, "few": few}
     return Results({"few_labels": {"ag_news": {"metrics": metrics}}}, {})
 
 
