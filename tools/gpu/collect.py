@@ -22,7 +22,12 @@ from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
 from agnews_utils.evaluation.comparing import mcnemar
-from agnews_utils.evaluation.predictions import Predictions, store_predictions, stored_predictions
+from agnews_utils.evaluation.predictions import (
+    MODELS,
+    Predictions,
+    store_predictions,
+    stored_predictions,
+)
 from agnews_utils.files import written_whole
 from tools.gpu.rows import frames
 from tools.gpu.tuning import PROBABILITIES, average_teacher, finished
@@ -53,6 +58,11 @@ STUDENTS = {
     "minilm-taught": ("minilm", "MiniLM and linear"),
 }
 """Jobs that learn from a teacher -> the student's encoder, and the teacher's members."""
+KEYS_OF_ENCODERS = {"bundled": "bert", "minilm": "minilm"}
+IN_WORDS = {
+    "bundled and linear": "itself and the linear model",
+    "MiniLM and linear": "MiniLM and the linear model",
+}
 TEACHERS = {
     "bundled and linear": ["mini-fold", "linear-fold"],
     "MiniLM and linear": ["minilm-fold", "linear-fold"],
@@ -257,6 +267,16 @@ def collect_students(work: Path, news: News) -> None:
         "rows": len(parts["fit"]),
         "unlabeled_rows": len(parts["extra"]),
     }
+    content["readme_rows"] = [
+        store.readme_row(
+            f"{MODELS[KEYS_OF_ENCODERS[one['student']]]}, taught by {IN_WORDS[one['teacher']]}",
+            "evaluation",
+            one["seeds"],
+            one["test_accuracy"],
+            len(truth),
+        )
+        for one in students
+    ]
     headline = ", ".join(f"{one['teacher']}: {one['test_accuracy']:.2%}" for one in students)
     store.record_run("students", news, content, headline, seed=1, cpu_seconds=0.0)
 
@@ -297,10 +317,8 @@ def collect_ensembles(work: Path, news: News) -> None:
         "tried_own": len(own),
         "valid_rows": len(valid),
         "readme_rows": [
-            _readme_row(
-                "Average of the members that validation rows prefer", best(averages), truth
-            ),
-            _readme_row("The same, of members that saw nothing but AG News", best(own), truth),
+            _readme_row("average of members chosen on validation rows", best(averages), truth),
+            _readme_row("the same, of members that saw only AG News", best(own), truth),
         ],
     }
     headline = f"best on validation rows: {content['best']['test_accuracy']:.2%}"
