@@ -354,7 +354,7 @@ if news.measured:
     assert lengths.between(20, 60).mean() > 0.8, "the title of the figure does not hold"
 
 # %% [markdown]
-# Next to nothing: a limit a little above the 95th percentile is safe.
+# Next to nothing: a limit near the 95th percentile is safe.
 
 # %% [markdown]
 # ## Dirt in the texts
@@ -363,9 +363,12 @@ if news.measured:
 # plain English rarely needs.
 
 # %%
+import re
+
 unusual = train.loc[train["text"].str.contains(r"[#\\;<&]"), "text"]
 for text in unusual.head(5):
-    print("·", text[:90])
+    place = re.search(r"[#\\;<&]", text).start()
+    print("·", text[max(0, place - 40):place + 50])
 
 # %% [markdown]
 # `#39;` was `&#39;`, the HTML code for an apostrophe, before somebody removed the ampersands.
@@ -527,8 +530,8 @@ print(f"{len(titles):,} titles occur more than once, "
 titles[titles["nunique"] > 1].sort_values("size", ascending=False).head(3)
 
 # %% [markdown]
-# *Near* duplicates with different labels prove less: at a similarity of one half, two texts can
-# share a phrase and tell different stories. Read some before you call a label wrong.
+# *Near* duplicates with different labels prove less: at a similarity of one half, some are one story
+# with two labels, others share a phrase and tell different stories. Read some before you call a label wrong.
 
 # %%
 train_pairs = all_pairs[~in_test.any(axis=1)]
@@ -841,8 +844,8 @@ print(f"{scores.size:,} scores")
 
 # %% [markdown]
 # In a textbook, a z-score beyond `1.96` is "more than luck": luck alone gets there once in 20 times. But
-# we have not one score, we have all of these; luck alone would put thousands beyond that bar on
-# AG News. And a text that says `zebra` once tends to say it again, so that occurrences are less
+# we have not one score, we have all of these; luck alone would put one in twenty of them beyond that
+# bar. And a text that says `zebra` once tends to say it again, so that occurrences are less
 # evidence than they seem. How far does luck go here? Shuffle the labels, so that no word can mark
 # anything, and score again.
 
@@ -1150,7 +1153,7 @@ print(f"{stories_a_day * share_wrong:,.0f} mistakes a day, {hours:.1f} hours of 
 # %% [markdown]
 # ## What you will read elsewhere
 #
-# Mistakes about this data set that are easy to make, and easy to copy. One count settles each.
+# Mistakes about this data set that are easy to make, and easy to copy. A look into the files settles each.
 #
 # | a common mistake | what the files say |
 # |---|---|

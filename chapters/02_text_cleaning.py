@@ -331,7 +331,10 @@ from agnews_utils.cleaning import Cleaner
 
 cleaner = Cleaner()
 report = cleaner.report(train["description"])
-report[["changed", "percent", "before", "after"]].round(1)
+shown = report[["changed", "percent", "before", "after"]].round(1)
+spaces = ["before", "after"]
+shown.loc["white space", spaces] = shown.loc["white space", spaces].str.replace(" ", "␣")
+shown
 
 # %% tags=["author"]
 assert report.loc[["entities", "datelines"], "changed"].min() > 0 or not news.measured

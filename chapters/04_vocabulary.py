@@ -216,7 +216,7 @@ letters = {word: list(word) for word in word_counts}
 count_pairs(letters).most_common(4)
 
 # %% [markdown]
-# `r` and `a` stand side by side in all ten. They become one piece, `ra`, in every word.
+# `r` comes just before `a` in seven of the ten. Wherever it does, the two become one piece, `ra`.
 
 # %% tags=["nbval-check-output"]
 def merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
@@ -307,7 +307,8 @@ def pair_scores(spelled: dict[str, list[str]]) -> dict[tuple[str, str], float]:
 
 marked = {word: [word[0], *("##" + letter for letter in word[1:])] for word in word_counts}
 scores = pair_scores(marked)
-for pair in [max(scores, key=scores.get), ("##d", "##e")]:
+best = min(scores, key=lambda pair: (-scores[pair], pair))  # of equals the first in the alphabet
+for pair in [best, ("##d", "##e")]:
     print(pair, "count", count_pairs(marked)[pair], "score", round(scores[pair], 4))
 
 # %% [markdown]
@@ -1324,10 +1325,13 @@ assert sorted(place for batch in sampler for place in batch) == list(range(len(t
 def mask_of(batch):
     return pad_batch([fit_ids[place] for place in batch])[1].numpy()
 
-middling = sorted(sampler, key=lambda batch: max(text_lengths[batch]))[len(sampler) // 2]
+def middling(batches):  # the batch in the middle, by the share of padding
+    filled = [text_lengths[batch].mean() / text_lengths[batch].max() for batch in batches]
+    return list(batches)[np.argsort(filled)[len(filled) // 2]]
+
 axes = plots.padding_pictures(
-    {"drawn at random": mask_of(random_batches[0]), "in a bucket": mask_of(middling)},
-    "One batch each: blue is a token, grey is padding")
+    {"drawn at random": mask_of(middling(random_batches)), "in a bucket": mask_of(middling(list(sampler)))},
+    "A middling batch of each: blue is a token, grey is padding")
 
 # %%
 chunk_sizes = [1, 2, 5, 10, 20, 50, 100]
@@ -1374,8 +1378,8 @@ another.lookup_tokens(small(["oil", "up"]))
 
 # %% [markdown]
 # *Oil up* has become *rates oil*: the two vocabularies have the same size and the same words, in
-# another order. No shape differs, no error is raised. So the file carries a checksum. What does a
-# damaged one say?
+# another order. No shape differs, no error is raised. So keep a vocabulary in one folder with its model.
+# Damage is another danger: against that one the file carries a checksum. What does a damaged one say?
 
 # %% tags=["nbval-check-output"]
 from pathlib import Path

@@ -233,9 +233,9 @@ assert ratio["RNN"] < 1e-6 < ratio["LSTM, forget gate open"], "gates should keep
 # little better: their gates start half closed. With the forget gate open the gradient arrives. That
 # is what gates are for: *the network can learn to keep them open*.
 #
-# ### Two ways to lose a gradient
+# ### Small weights, large weights
 #
-# A histogram shows *why* it is lost. We look at the last states and at the gradients of the single
+# A histogram shows what becomes of a gradient on its way, and why. We look at the last states and at the gradients of the single
 # numbers, in three networks: the plain one, the same with weights four times as large, and the LSTM with
 # its open gate.
 
@@ -435,10 +435,10 @@ length = batch["lengths"][:1]
 one_text = batch["input_ids"][:1, :length[0]]
 with torch.no_grad():
     for name, network in (("careless", careless), ("by length", by_hand)):
-        print(f"{name:9}", [network(padded(one_text, n), length)[0, 0].item() for n in (0, 20)])
+        print(f"{name:9}", [round(network(padded(one_text, n), length)[0, 0].item(), 4) for n in (0, 20)])
 
 # %% [markdown]
-# The same text, with and without twenty paddings behind it. The careless network changes its mind;
+# The same text, with and without twenty paddings behind it. The careless network gives another number;
 # the other one does not. The symptom in practice: predictions that depend on the *neighbors* in the
 # batch. The assert to keep:
 
@@ -876,7 +876,7 @@ remedy_table.round(3)
 #
 # So what can you use?
 #
-# - Stop early. It costs nothing, and was at work in every row of the table.
+# - Stop early. It costs nothing, and was switched on in every row of the table.
 # - Add a remedy where the validation loss stops falling long before training ends, and give the network more
 #   epochs with it: whatever hides a part of the data also slows learning.
 # - Judge it by pairs on the same rows. A better accuracy on a few hundred rows is not yet a remedy.
@@ -1116,7 +1116,7 @@ assert table["accuracy"].min() > 0.35 or not news.measured, "a model did not lea
 # %% [markdown]
 # No network is ahead of the linear SVM by more than chance, and the plain RNN is clearly behind. Mind
 # that these are six comparisons, and each is one more chance to be fooled: only a p below a sixth of
-# the usual bound counts, here below a hundredth. Dropout helped few of them here: the validation rows chose it for
+# the usual bound counts, here below a hundredth. Dropout was rarely worth it here: the validation rows chose it for
 # {{ ag_news.peers_dropout.values() | select | list | length }} of six networks on AG News and for
 # {{ newsbriefs.peers_dropout.values() | select | list | length }} on News Briefs.
 #
@@ -1206,7 +1206,8 @@ sorted(zip(taken.tolist(), vocab.lookup_tokens(headline_ids[0])), reverse=True)[
 # %% [markdown]
 # ### What could go wrong
 #
-# Most of these bugs of a training run raise no error, and the first one does on some machines only.
+# Most of these bugs of a training run raise no error; the first one does, with another message on each kind
+# of machine.
 # Each has a check that catches it; `fit` makes those of labels, logits and losses itself, in every
 # step.
 #

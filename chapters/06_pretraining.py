@@ -225,7 +225,7 @@ def layer_by_hand(states, layers, heads, mask):
     return layer_norm(states + thought, *layers["output_norm"])
 
 # %% [markdown]
-# Now a real BERT: the small one that comes with this course ({{ section("Pre-training") }} tells
+# Now a real BERT: the small one that comes with this course ({{ section("The budget") }} tells
 # how it was made). Four headlines go in.
 
 # %%
@@ -305,7 +305,8 @@ with torch.no_grad():
               torch.allclose(pooled, theirs.pooler_output, atol=1e-5))
 
 # %% [markdown]
-# Equal to five decimals, padding included. Nothing of BERT is left that we have not written.
+# Equal to five decimals, padding included. Nothing of BERT is left that we have not written (but for GELU,
+# a smooth step: `x` times the share of a normal distribution below `x`).
 # Where do its weights lie?
 
 # %%
@@ -465,7 +466,7 @@ for name, texts in {"raw": raw_texts, "repaired": sample["text"]}.items():
 cut = pd.DataFrame({(name, limit): [(found > limit).mean(), (found - limit).clip(0).sum() / found.sum()]
                     for name, found in lengths.items() for limit in (32, 64, 96)},
                    index=["texts cut", "pieces lost"]).T
-cut.round(3)
+cut.round(4)
 
 # %% tags=["author"]
 few_lost = cut.loc[("repaired", 96), "pieces lost"] < 0.1
@@ -676,7 +677,7 @@ if news.measured:
 
 # %% [markdown]
 # The first fall is only counting: the network finds out that commas are frequent. Below the dotted
-# line it must use the neighbors, and there the work begins. A minute is not enough for much of it.
+# line it must use the neighbors, and there the work begins. So few steps are not enough for much of it.
 #
 # ### The budget
 #

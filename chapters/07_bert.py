@@ -122,7 +122,7 @@ print(caught(model.bert, inputs_embeds=torch.randn(1, 7, 96)).split(":")[0])  # 
 #
 # ### Raw or cleaned?
 #
-# All encoders of this chapter read *repaired* texts: title and description cleaned apart and joined,
+# All encoders of this chapter, but for that of one recorded sweep, read *repaired* texts: title and description cleaned apart and joined,
 # as `clean_frame` of {{ chapter.cleaning }} does, but with dateline and agency left in.
 
 # %% tags=["nbval-check-output"]
@@ -392,16 +392,18 @@ assert tuned_accuracy["all layers"] > 0.5 or not news.measured, "fine-tuning lea
 # {{ ag_news.tuned_accuracy["all layers"] | percent }} (News Briefs:
 # {{ newsbriefs.tuned_accuracy["frozen, mean"] | percent }},
 # {{ newsbriefs.tuned_accuracy["top layers"] | percent }} and
-# {{ newsbriefs.tuned_accuracy["all layers"] | percent }}): one seed, few rows, and a p-value for each pair
-# above. With all rows of AG News the median of {{ results.bert_full.ag_news.models.minilm.seeds }}
-# fine-tuned MiniLM is right on {{ results.bert_full.ag_news.models.minilm.test_accuracy | percent(2) }} of the test rows.
+# {{ newsbriefs.tuned_accuracy["all layers"] | percent }}): one seed and few rows; the table above says for two pairs
+# what so few rows can tell apart. With all rows of AG News the median of {{ results.bert_full.ag_news.models.minilm.seeds }}
+# fine-tuned MiniLM networks is right on {{ results.bert_full.ag_news.models.minilm.test_accuracy | percent(2) }} of the test rows.
 #
 # ### Learning rates
 #
 # *A short course may skip this section.*
 #
-# Is one strategy better than another? Ask first whether each has its own best learning rate. The recorded
-# sweep, with the earlier encoder, has {{ results.bert_sweep.ag_news.rows | count }} raw
+# Is one strategy better than another? Ask first whether each has its own best learning rate. Two more strategies
+# come in: *gradual* opens one layer more in each epoch, *layer-wise* gives each layer half the learning rate of the
+# one above. The recorded sweep, with an earlier, smaller encoder of the course, has
+# {{ results.bert_sweep.ag_news.rows | count }} raw
 # rows of AG News, {{ results.bert_sweep.ag_news.seeds }} seeds for each point, and
 # {{ results.bert_sweep.ag_news.valid_rows | count }} validation rows.
 
@@ -425,7 +427,8 @@ assert set(best.loc[top_three.index, "learning_rate"]) == {1e-3}
 # Each strategy at the best of {{ ag_news.sweep_rates | count }} learning rates, the best of
 # {{ ag_news.sweep_cells | count }} cells on the same rows: three of them lie within
 # {{ ag_news.sweep_top_spread | points(2) }} points of each other, and the head alone stays
-# {{ ag_news.sweep_head_behind | points(1) }} points behind. But at a tenth of its best learning rate each of
+# {{ ag_news.sweep_head_behind | points(1) }} points behind, with the largest learning rate that was tried. (`low` and
+# `high` are the two seeds.) But at a tenth of its best learning rate each of
 # the three loses {{ ag_news.sweep_tenth_costs | points(1) }} points or more. So do not ask for the best
 # strategy, ask for its learning rate. It depends on the network: Devlin and others (2019, sec. A.3) take
 # `2e-5` to `5e-5` for BERT-base; smaller ones want more.
@@ -680,7 +683,7 @@ gap = draws["minilm", "contrastive", 10] - draws["minilm", "frozen, self-trained
 assert abs(gap.mean()) < 2.1 * gap.std(ddof=1) / len(gap) ** 0.5, "the text says: cannot be told apart"
 
 # %% [markdown]
-# In points of test accuracy, by rows a class. Pairs gain {{ ag_news.pair_gain["10"] | points(1) }} points with ten rows a
+# In points of test accuracy, by rows a class. With one row a class there are no pairs, and nothing is gained. Pairs gain {{ ag_news.pair_gain["10"] | points(1) }} points with ten rows a
 # class, and still {{ ag_news.pair_gain["100"] | points(1) }} with a hundred. *Self-trained* is a cheaper
 # remedy, if you have texts without labels: the linear head labels them, learns from the answers of which it is surest,
 # and repeats (Yarowsky, 1995; Lee, 2013; `self_train`). With ten rows a class it
@@ -697,7 +700,7 @@ assert abs(gap.mean()) < 2.1 * gap.std(ddof=1) / len(gap) ** 0.5, "the text says
 points = runtime.recorded("few_labels")["curves"]
 shown = ["words linear", "minilm frozen", "minilm contrastive", "minilm fine-tuned"]
 ax = plots.error_by_rows([point for point in points if point["model"] in shown],
-                         "AG News, repaired: a frozen encoder leads until words have enough labels")
+                         "AG News, repaired: a frozen encoder beats words until words have enough labels")
 
 # %% tags=["author"]
 assert {"words linear", "minilm frozen", "minilm contrastive"} <= {point["model"] for point in points}
@@ -731,8 +734,8 @@ small = [point for point in points if point["model"] in ("bundled random", "bund
 ax = plots.error_by_rows(small, "AG News, repaired, the encoder of the course: labels catch up slowly")
 
 # %% [markdown]
-# Read the figure sideways: at the height of a dot of the pre-trained network go right until you meet random weights. So many
-# labels would they need. Between two measured points we interpolate.
+# Read the figure sideways: at the height of a dot of the pre-trained network go right until you meet the other curve. So many
+# labels would random weights need. Between two measured points we interpolate.
 
 # %%
 table = pd.DataFrame(small).assign(mean=lambda points: points["accuracies"].map(np.mean))
@@ -982,7 +985,8 @@ if RUN_BIG:
 # | {{ published.readme_rows[2].model }} | {{ published.readme_rows[2].training }} | {{ published.readme_rows[2].accuracy }}% | published: {{ published.readme_rows[2].source }} |
 # | {{ published.readme_rows[3].model }} | {{ published.readme_rows[3].training }} | {{ published.readme_rows[3].accuracy }}% | published: {{ published.readme_rows[3].source }} |
 #
-# The last one has read far more text before it saw a label, and was trained on all official rows.
+# All published models learned from the whole official training file; the last one has also read far more text
+# before it saw a label.
 
 # %% tags=["author"]
 runtime.record("bert", news, {
@@ -1018,7 +1022,7 @@ runtime.record("bert", news, {
 # - Tokenizer, weights, pooling and *text path* belong together.
 # - A frozen encoder is read once; what it says can be used in many experiments.
 # - Two networks on the same rows: count the rows where one is right and the other wrong.
-# - Few labels make many pairs. Pre-training buys most where labels are few; draw the curve, with the
+# - Few labels make many pairs. Pre-training buys most where labels are few, tens to hundreds; draw the curve, with the
 #   linear model in it.
 # - Choose the learning rate before the strategy; too high a one destroys the encoder.
 # - Judge on rows that neither you nor the network has read.

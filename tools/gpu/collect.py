@@ -98,8 +98,9 @@ def collect_full(work: Path, news: News) -> None:
     """Record what was fine-tuned on all rows, and store its predictions."""
     labels = store.split(news)[1]["label"].to_numpy()
     recorded_runs: store.Runs = store.finished("bert_full", news).get("runs", {})
+    speeds = {name: speed_on_one_core(name, news) for name in (BUNDLED, MINILM)}
     for key, prefix in FULL.items():
-        speed = speed_on_one_core(MINILM if key == "minilm" else BUNDLED, news)
+        speed = speeds[MINILM if key == "minilm" else BUNDLED]
         for seed, run in _runs(work, prefix).items():
             recorded_runs.setdefault(key, {})[str(seed)] = {
                 name: run[name]
