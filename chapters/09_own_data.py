@@ -156,7 +156,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 theirs = [measure(truth, said) for measure in (precision_score, recall_score, f1_score)]
 assert np.allclose(theirs, [precision, recall, f1])
-round(2 * caught / (2 * caught + missed + false_alarms), 3)  # F1 from the counts
+print(round(2 * caught / (2 * caught + missed + false_alarms), 3))  # F1 from the counts
 
 # %% [markdown]
 # In the last line F1 is written with counts: those left alone do not appear in it. That is why it does not shine

@@ -1,4 +1,4 @@
-"""The reference run on film reviews (own_data, "Long texts"): each model of the course on IMDb.
+"""The reference run on film reviews (own_data, "Texts that are too long"): all models on IMDb.
 
     python -m tools.reference imdb --data data/imdb
     python -m tools.gpu.collect build/gpu --reviews data/imdb     takes in MiniLM, tuned on a GPU

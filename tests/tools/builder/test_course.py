@@ -136,7 +136,7 @@ def test_build_run_and_publish(course):
 def test_a_folder_and_a_wrong_folder(course, tmp_path):
     own = tmp_path / "my_news"
     own.mkdir()
-    for split, rows in (("train", 8), ("test", 4)):
+    for split, rows in (("train", 80), ("test", 8)):
         lines = [f'"{1 + i % 4}","Title {i}","Text {i}, {split}."\n' for i in range(rows)]
         (own / f"{split}.csv").write_text("".join(lines), encoding="utf-8")
     ran = command(course, "run", "--data", str(own), "1")
@@ -146,7 +146,7 @@ def test_a_folder_and_a_wrong_folder(course, tmp_path):
     assert command(course, "record", "--data", "newsbriefs").returncode == 0
     ran = command(course, "run", "--data", str(own), "1")
     assert ran.returncode == 0, ran.stderr
-    assert "all is well [my_news (8 training rows, 4 test rows)]" in ran.stdout
+    assert "all is well [my_news (80 training rows, 8 test rows)]" in ran.stdout
     missing = command(course, "run", "--data", str(tmp_path / "nowhere"), "1")
     assert missing.returncode == 1
     assert "does not exist" in missing.stdout
