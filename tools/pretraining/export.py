@@ -140,7 +140,7 @@ guessing evenly among the pieces is \
 
 {_unfinished(log)}## What it reaches
 
-`make results RUN="bert_full bert_curves"` fine-tunes it on all rows and on few; the README of the
+`make gpu-all` fine-tunes it on all rows and on few (on a CPU `make results RUN=bert_full`); the README of the
 course and its chapter "BERT" show the results.
 
 ## Terms
