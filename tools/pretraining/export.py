@@ -140,8 +140,8 @@ guessing evenly among the pieces is \
 
 {_unfinished(log)}## What it reaches
 
-`make gpu-all` fine-tunes it on all rows and on few (on a CPU `make results RUN=bert_full`); the README of the
-course and its chapter "BERT" show the results.
+`make gpu-all` fine-tunes it on all rows and on few (on a CPU `make results RUN=bert_full`); the
+README of the course and its chapter "BERT" show the results.
 
 ## Terms
 
