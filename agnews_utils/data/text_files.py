@@ -177,9 +177,10 @@ def _damaged(source: Path, error: Exception) -> NewsFormatError:
 def _contents(source: Path, names: Sequence[str]) -> list[bytes]:
     if source.is_dir():
         return [(source / name).read_bytes() for name in names]
-    members, found = _members(source), {}
+    found: dict[str, bytes] = {}
     try:
         if zipfile.is_zipfile(source):
+            members = _members(source)
             with zipfile.ZipFile(source) as packed:
                 found = {name: packed.read(members[name]) for name in names}  # type: ignore[arg-type]
         else:

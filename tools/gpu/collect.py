@@ -7,7 +7,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from agnews_utils.bert.fine_tuning import predict_texts
 from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News, load_news
-from agnews_utils.evaluation.comparing import mcnemar
 from agnews_utils.evaluation.predictions import (
     MODELS,
     Predictions,
@@ -32,9 +31,10 @@ from agnews_utils.files import written_whole
 from tools.gpu.rows import frames
 from tools.gpu.tuning import PROBABILITIES, average_teacher, finished
 from tools.reference import imdb, store
-from tools.reference.bert import TEXTS, encoder_version, full_summary
+from tools.reference.bert import TEXTS, compared, encoder_version, full_summary
 from tools.reference.draws import Rows
 from tools.reference.few import few_point, record_points
+from tools.reference.fine_tuning import Recipe, make_network
 
 FULL = {"bert": "mini-mean", "bert-random": "random-mean", "minilm": "minilm-mean"}
 """Key of a model -> the jobs that fine-tuned it on all rows, one a seed."""
@@ -96,28 +96,13 @@ def _answers(work: Path, prefix: str) -> dict[int, dict[str, np.ndarray]]:
 
 def collect_full(work: Path, news: News) -> None:
     """Record what was fine-tuned on all rows, and store its predictions."""
-    labels = store.split(news)[1]["label"].to_numpy()
     recorded_runs: store.Runs = store.finished("bert_full", news).get("runs", {})
     speeds = {name: speed_on_one_core(name, news) for name in (BUNDLED, MINILM)}
     for key, prefix in FULL.items():
         speed = speeds[MINILM if key == "minilm" else BUNDLED]
         for seed, run in _runs(work, prefix).items():
-            recorded_runs.setdefault(key, {})[str(seed)] = {
-                name: run[name]
-                for name in ("parameters", "best_epoch", "valid_accuracy", "test_accuracy", "curve")
-            } | {
-                "recipe": run["recipe"],
-                "seconds": run["seconds"],
-                "rows": run["rows"],
-                "device": run["environment"]["device"],
-                "encoder": encoder_version(key),
-                "texts": TEXTS,
-            }
             found = load_file(work / f"{prefix}-{seed}" / PROBABILITIES)
-            cost = {"parameters": run["parameters"], "megabytes": 4 * run["parameters"] / 1e6}
-            cost |= {"train_cpu_seconds": None, "documents_per_second": speed}
-            made = Predictions(key, seed, found["test"], found["valid"], labels, cost)
-            store_predictions(news, made, store.RESULTS / "predictions")
+            recorded_runs.setdefault(key, {})[str(seed)] = _kept(key, seed, run, found, speed, news)
     content = full_summary(recorded_runs, news)
     headline = ", ".join(
         f"{name}: {entry['test_accuracy']:.2%}" for name, entry in content["models"].items()
@@ -125,8 +110,28 @@ def collect_full(work: Path, news: News) -> None:
     store.record_run("bert_full", news, content, headline, seed=1, cpu_seconds=0.0)
 
 
-BRIEFS = {"minilm": "briefs-minilm"}
-"""Key of a model -> the job that fine-tuned it on News Briefs with several recipes."""
+def _kept(
+    key: str,
+    seed: int,
+    run: Mapping[str, Any],
+    found: Mapping[str, np.ndarray],
+    speed: float,
+    news: News,
+) -> dict[str, Any]:
+    """Store the predictions of a run, and return what is recorded of it."""
+    cost = {"parameters": run["parameters"], "megabytes": 4 * run["parameters"] / 1e6}
+    cost |= {"train_cpu_seconds": None, "documents_per_second": speed}
+    labels = store.split(news)[1]["label"].to_numpy()
+    made = Predictions(key, seed, found["test"], found["valid"], labels, cost)
+    store_predictions(news, made, store.RESULTS / "predictions")
+    told = ("parameters", "best_epoch", "valid_accuracy", "test_accuracy", "curve", "recipe")
+    content = {name: run[name] for name in (*told, "seconds", "rows") if name in run}
+    device = run["environment"]["device"]
+    return content | {"device": device, "encoder": encoder_version(key), "texts": TEXTS}
+
+
+BRIEFS = "briefs-minilm"
+"""The job that fine-tuned MiniLM on News Briefs with several recipes."""
 
 
 def collect_briefs(work: Path, news: News) -> None:
@@ -134,53 +139,33 @@ def collect_briefs(work: Path, news: News) -> None:
 
     Validation rows are too few there to choose by: the first recipe was set down before.
     """
-    labels = store.split(news)[1]["label"].to_numpy()
     runs: store.Runs = store.finished("bert_full", news).get("runs", {})
-    entries = []
-    for key, job in BRIEFS.items():
-        speed = speed_on_one_core(MINILM, news)
-        found = finished(work, [job])
-        tried = found[job]["runs"] if found else []
-        for one in tried:
-            if one["number"]:
-                continue
-            answers = load_file(work / job / f"0-{one['seed']}.safetensors")
-            parameters = found[job].get("parameters") or _parameters(key)
-            runs.setdefault(key, {})[str(one["seed"])] = {
-                "parameters": parameters,
-                "best_epoch": None,
-                "valid_accuracy": one["valid_accuracy"],
-                "test_accuracy": one["test_accuracy"],
-                "curve": [],
-                "recipe": one["recipe"],
-                "device": found[job]["environment"]["device"],
-                "encoder": encoder_version(key),
-                "texts": TEXTS,
-            }
-            cost = {"parameters": parameters, "megabytes": 4 * parameters / 1e6}
-            cost |= {"train_cpu_seconds": None, "documents_per_second": speed}
-            made = Predictions(key, one["seed"], answers["test"], answers["valid"], labels, cost)
-            store_predictions(news, made, store.RESULTS / "predictions")
-        for number in sorted({one["number"] for one in tried}):
-            own = {one["seed"]: one for one in tried if one["number"] == number}
-            recipe = next(iter(own.values()))["recipe"]
-            words = {
-                name: recipe[name] for name in ("epochs", "learning_rate", "hidden", "pooling")
-            }
-            entries.append({"encoder": ENCODERS[key], **words} | _scores(own, news))
+    speed, found, entries = speed_on_one_core(MINILM, news), finished(work, [BRIEFS]), []
+    tried = found[BRIEFS]["runs"] if found else []
+    for one in tried:
+        if one["number"] == 0:
+            run = {"best_epoch": None, "curve": [], **found[BRIEFS], **one}
+            run["parameters"] = _parameters(one["recipe"])
+            answers = load_file(work / BRIEFS / f"0-{one['seed']}.safetensors")
+            kept = _kept("minilm", one["seed"], run, answers, speed, news)
+            runs.setdefault("minilm", {})[str(one["seed"])] = kept
+    for number in sorted({one["number"] for one in tried}):
+        own = {one["seed"]: one for one in tried if one["number"] == number}
+        recipe = next(iter(own.values()))["recipe"]
+        told = ("epochs", "learning_rate", "hidden", "pooling")
+        words = {name: recipe[name] for name in told}
+        entries.append({"encoder": "minilm", **words} | _scores(own, news))
     content = full_summary(runs, news)
     headline = f"MiniLM: {content['models']['minilm']['test_accuracy']:.2%}"
     store.record_run("bert_full", news, content, headline, seed=1, cpu_seconds=0.0)
-    tried_recipes = {"recipes": entries, "valid_rows": len(labels)}
+    tried_recipes = {"recipes": entries, "valid_rows": len(store.split(news)[1])}
     headline = f"{len(entries)} recipes"
     store.record_run("bert_recipes", news, tried_recipes, headline, seed=1, cpu_seconds=0.0)
 
 
-def _parameters(key: str) -> int:
-    model, _ = load_encoder(MINILM if key == "minilm" else BUNDLED, quiet=True)
-    return sum(value.numel() for value in model.base_model.parameters()) + 4 * (
-        model.config.hidden_size + 1
-    )
+def _parameters(recipe: dict[str, Any]) -> int:
+    network, _ = make_network(MINILM, Recipe(**recipe), seed=1)
+    return sum(value.numel() for value in network.parameters())
 
 
 def speed_on_one_core(encoder: str, news: News, rows: int = 400) -> float:
@@ -241,19 +226,15 @@ def collect_students(work: Path, news: News) -> None:
             {seed: answer["test"].argmax(1) == truth for seed, answer in one.items()}
             for one in (taught, alone)
         ]
-        tests = [mcnemar(right[0][seed], right[1][seed]) for seed in right[0] if seed in right[1]]
-        by_row = np.mean(list(right[0].values()), 0) - np.mean(list(right[1].values()), 0)
-        reach = 1.96 * by_row.std(ddof=1) / len(by_row) ** 0.5
+        tests, difference = compared(*right)
         students.append(
             {
                 "student": encoder,
                 "teacher": teacher,
                 "alone": statistics.median(float(one.mean()) for one in right[1].values()),
                 "p_values": [test.p_value for test in tests],
-                "difference": float(by_row.mean()),
-                "low": float(by_row.mean() - reach),
-                "high": float(by_row.mean() + reach),
             }
+            | difference
             | _scores(_runs(work, prefix), news)
         )
     longer = _runs(work, RECIPES["bundled"]["nine epochs, 25 % hidden"])

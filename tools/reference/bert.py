@@ -20,7 +20,7 @@ from agnews_utils.bert.fine_tuning import encode_for_bert
 from agnews_utils.cleaning.pipeline import repair_frame
 from agnews_utils.data.exploration import accuracy_interval
 from agnews_utils.data.loading import News
-from agnews_utils.evaluation.comparing import mcnemar
+from agnews_utils.evaluation.comparing import McNemar, mcnemar
 from agnews_utils.evaluation.predictions import MODELS, stored_predictions
 from agnews_utils.runtime import recorded
 from agnews_utils.training.history import History
@@ -221,21 +221,30 @@ def paired(news: News) -> dict[str, Any]:
     for name, key in {"random": "bert-random", "linear": "linear", "minilm": "minilm"}.items():
         if "bert" not in right or key not in right:
             continue
-        ours, others = right["bert"], right[key]
-        tests = [mcnemar(own, others.get(seed, others[min(others)])) for seed, own in ours.items()]
-        by_row = np.mean(list(ours.values()), axis=0) - np.mean(list(others.values()), axis=0)
-        reach = 1.96 * by_row.std(ddof=1) / len(by_row) ** 0.5
+        tests, difference = compared(right["bert"], right[key])
         found[name] = {
             "only_fine_tuned_right": [test.only_a for test in tests],
             "only_other_right": [test.only_b for test in tests],
             "p_values": [test.p_value for test in tests],
             "largest_p": max(test.p_value for test in tests),
             "smallest_p": min(test.p_value for test in tests),
-            "difference": float(by_row.mean()),
-            "low": float(by_row.mean() - reach),
-            "high": float(by_row.mean() + reach),
-        }
+        } | difference
     return found
+
+
+def compared(
+    ours: dict[int, np.ndarray], others: dict[int, np.ndarray]
+) -> tuple[list[McNemar], dict[str, float]]:
+    """Compare two models on the same rows; seed -> which rows a run gets right.
+
+    Returns McNemar's test of each seed against the other's same seed, or its first; and the
+    difference of the mean accuracies with its 95 % interval over the rows.
+    """
+    tests = [mcnemar(own, others.get(seed, others[min(others)])) for seed, own in ours.items()]
+    by_row = np.mean(list(ours.values()), axis=0) - np.mean(list(others.values()), axis=0)
+    reach = 1.96 * by_row.std(ddof=1) / len(by_row) ** 0.5
+    mean = float(by_row.mean())
+    return tests, {"difference": mean, "low": float(mean - reach), "high": float(mean + reach)}
 
 
 def _up_to_date(run: dict[str, Any]) -> bool:
