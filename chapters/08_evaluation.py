@@ -1082,12 +1082,20 @@ assert max(longer) < students.loc[("bundled", "bundled and linear"), "test_accur
 # the interval stays above zero for two of the three students, while most single runs could not tell. Two findings are
 # worth more than that. The small network learns as much from an average of *itself* and the linear model, which are
 # right on {{ results.students.ag_news.teachers["bundled and linear"] | percent }} of the rows to learn from, as from one
-# with MiniLM in it ({{ results.students.ag_news.teachers["MiniLM and linear"] | percent }}): we cannot tell its two teachers apart.
-# And it ends within {{ results.students.ag_news.behind_minilm | points(2) }} points of MiniLM, which has
-# {{ results.students.ag_news.times_parameters | fixed(1) }} times its weights.
+# with MiniLM in it ({{ results.students.ag_news.teachers["MiniLM and linear"] | percent }}): the two students differ by
+# {{ results.students.ag_news.against["other teacher"].difference | points(2) }} points
+# ({{ results.students.ag_news.against["other teacher"].low | points(2) }} to
+# {{ results.students.ag_news.against["other teacher"].high | points(2) }}). And it cannot be told from MiniLM without a
+# teacher, which has {{ results.students.ag_news.times_parameters | fixed(1) }} times its weights:
+# {{ results.students.ag_news.against["minilm"].difference | points(2) }} points
+# ({{ results.students.ag_news.against["minilm"].low | points(2) }} to
+# {{ results.students.ag_news.against["minilm"].high | points(2) }}).
 #
 # Is it the teacher, or only that a student trains longer, nine epochs instead of six? Alone the small network has
-# {{ results.students.ag_news.longer | percent(2) }} with nine (median of three seeds): not longer, better taught.
+# {{ results.students.ag_news.longer | percent(2) }} with nine (median of three seeds), and the student is
+# {{ results.students.ag_news.against["longer"].difference | points(2) }} points ahead of that
+# ({{ results.students.ag_news.against["longer"].low | points(2) }} to
+# {{ results.students.ag_news.against["longer"].high | points(2) }}): not longer, better taught.
 
 # %% [markdown]
 # ## Where is it wrong?

@@ -84,14 +84,15 @@ def _number(name: str) -> int:
 
 def _runs(work: Path, prefix: str) -> dict[int, dict[str, Any]]:
     """Return the finished runs of the jobs with a prefix, or several, by seed."""
-    found = finished(work, [f"{one}-[0-9]" for one in prefix.split()])
-    return {_number(name): run for name, run in found.items()}
+    return {_number(name): run for name, run in _jobs(work, prefix).items()}
+
+
+def _jobs(work: Path, prefix: str) -> dict[str, dict[str, Any]]:
+    return finished(work, [f"{one}-[0-9]" for one in prefix.split()])
 
 
 def _answers(work: Path, prefix: str) -> dict[int, dict[str, np.ndarray]]:
-    return {
-        seed: load_file(work / f"{prefix}-{seed}" / PROBABILITIES) for seed in _runs(work, prefix)
-    }
+    return {_number(name): load_file(work / name / PROBABILITIES) for name in _jobs(work, prefix)}
 
 
 def collect_full(work: Path, news: News) -> None:
@@ -239,10 +240,21 @@ def collect_students(work: Path, news: News) -> None:
         )
     longer = _runs(work, RECIPES["bundled"]["nine epochs, 25 % hidden"])
     minilm, student = (_runs(work, prefix) for prefix in ("minilm-mean", "student-own"))
+
+    def student_against(prefix: str) -> dict[str, float]:
+        runs = [
+            {seed: one["test"].argmax(1) == truth for seed, one in _answers(work, jobs).items()}
+            for jobs in ("student-own", prefix)
+        ]
+        return compared(*runs)[1]
+
     content = {
+        "against": {
+            "longer": student_against(RECIPES["bundled"]["nine epochs, 25 % hidden"]),
+            "minilm": student_against("minilm-mean"),
+            "other teacher": student_against("student-all"),
+        },
         "longer": statistics.median(run["test_accuracy"] for run in longer.values()),
-        "behind_minilm": statistics.median(run["test_accuracy"] for run in minilm.values())
-        - statistics.median(run["test_accuracy"] for run in student.values()),
         "times_parameters": minilm[1]["parameters"] / student[1]["parameters"],
         "students": students,
         "teachers": teachers,
