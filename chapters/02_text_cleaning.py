@@ -333,7 +333,7 @@ cleaner = Cleaner()
 report = cleaner.report(train["description"])
 shown = report[["changed", "percent", "before", "after"]].round(1)
 spaces = ["before", "after"]
-shown.loc["white space", spaces] = shown.loc["white space", spaces].str.replace(" ", "␣")
+shown.loc["white space", spaces] = shown.loc["white space", spaces].str.replace("  ", "␣␣")
 shown
 
 # %% tags=["author"]
